@@ -38,7 +38,7 @@ def test_slices_of_an_overpass_are_one_pass() -> None:
     (found,) = group_passes(items, area(), NEAR)
     assert [item.datetime.second for item in found.items] == [1, 26]
     assert found.covered_share == pytest.approx(1.0)
-    assert found.days == pytest.approx(6.05 / 24, abs=1e-3)
+    assert found.days_after_date == pytest.approx(6.05 / 24, abs=1e-3)
     assert found.id == "sentinel-1a_20241031T060301_r008"
 
 
@@ -74,7 +74,7 @@ def test_cover_comes_before_nearness_and_nearness_decides_among_equals() -> None
     found = group_passes(items, area(), NEAR)
     assert [each.relative_orbit for each in found] == [3, 2, 1]
     assert [each.covered_share for each in found] == pytest.approx([1, 1, 0.5])
-    assert [round(each.days, 2) for each in found] == [3.25, 6.25, 0.25]
+    assert [round(each.days_after_date, 2) for each in found] == [3.25, 6.25, 0.25]
 
 
 def test_items_beside_the_area_are_left_out() -> None:

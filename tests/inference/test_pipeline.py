@@ -187,7 +187,7 @@ def test_valid_share_refers_to_the_area_of_interest(tmp_path, sar):
     assert (classes[:, :10] == 0).all()
 
 
-def test_arrays_are_read_only_inside_the_area_of_interest(tmp_path):
+def test_arrays_are_read_only_in_the_area_of_interest_and_its_context(tmp_path):
     windows = []
     scene = radar_scene(300, 400)
     scene.before_read = windows.append
@@ -197,7 +197,8 @@ def test_arrays_are_read_only_inside_the_area_of_interest(tmp_path):
     summary = predict_arrays(scene, config, PointwiseRuntime(), "fake")
     assert (summary["grid"]["height"], summary["grid"]["width"]) == (30, 60)
     assert windows
-    assert all(w.top >= 120 and w.left >= 200 and w.top + w.height <= 150 and w.left + w.width <= 260 for w in windows)
+    # half the overlap of 64 pixels, from a multiple of 32 on
+    assert all(w.top >= 64 and w.left >= 160 and w.top + w.height <= 182 and w.left + w.width <= 292 for w in windows)
     part = ArrayScene(RADAR, scene.sar[:, 120:150, 200:260], crs=CRS, transform=scene.grid.transform)
     config = PredictConfig(tmp_path / "cut", SceneConfig(datetime="2024-01-01"), MapConfig(threads=1))
     cut = predict_arrays(part, config, PointwiseRuntime(), "fake")

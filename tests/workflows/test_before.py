@@ -8,7 +8,7 @@ from shapely.geometry import box, mapping
 
 from floodseg.catalog.items import SourceItem
 from floodseg.catalog.passes import Pass
-from floodseg.workflows.before import MOST_DATES, choose_before
+from floodseg.workflows.before import MAX_DATES, choose_before
 from floodseg.workflows.choice import best_of_each_sensor, choose
 
 FLOOD_TIME = datetime(2024, 10, 31, 5, 27, tzinfo=UTC)
@@ -29,7 +29,7 @@ FLOOD = make_pass(0)
 
 
 def days_of(passes: tuple[Pass, ...]) -> list[float]:
-    return [each.days for each in passes]
+    return [each.days_after_date for each in passes]
 
 
 def test_passes_of_the_same_orbit_and_direction_are_taken_the_latest_first() -> None:
@@ -62,7 +62,7 @@ def test_second_satellite_of_the_same_orbit_counts() -> None:
 
 def test_at_most_the_latest_dates_are_taken() -> None:
     candidates = [make_pass(-12 - 6 * number) for number in range(9)]
-    assert days_of(choose_before(FLOOD, candidates)) == [-12 - 6 * number for number in range(MOST_DATES)]
+    assert days_of(choose_before(FLOOD, candidates)) == [-12 - 6 * number for number in range(MAX_DATES)]
 
 
 def test_first_pass_of_each_sensor_is_best() -> None:

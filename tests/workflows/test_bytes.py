@@ -19,7 +19,7 @@ from floodseg.catalog.passes import Pass
 from floodseg.catalog.remote.local_copy import MAX_HEADER_BYTES
 from floodseg.catalog.sources import Source
 from floodseg.config.fetch import ReadConfig
-from floodseg.workflows.fetch import fetch_pass, fetching
+from floodseg.workflows.fetch import FetchSettings, fetch_pass, fetching
 from place_scenes import QUICK
 
 KM = 10
@@ -107,7 +107,8 @@ def test_ten_kilometres_read_a_small_share_of_a_scene(
         )  # fmt: skip
         reading = ReadConfig(bands) if sensor == "optical" else ReadConfig()
         overpass = Pass((item,), 1.0, None, 0, 0.0)
-        with fetching(tmp_path / "passes", area, Source("local", server.url, ()), reading, QUICK) as run:
+        settings = FetchSettings(tmp_path / "passes", reading=reading)
+        with fetching(settings, area, Source("local", server.url, ()), QUICK) as run:
             fetched = fetch_pass(run, overpass)
         sent = sum(server.sent(f"{band}.tif") for band in bands)
         complete = sum((root / f"{band}.tif").stat().st_size for band in bands)

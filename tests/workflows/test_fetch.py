@@ -38,11 +38,13 @@ from place_scenes import (
 from stac_items import C1, COLOURS, NUMBERS, optical_item
 
 RADAR = Bands(("VV", "VH"), ())
+PADDING = 200
+"""Pixels that are added around the scene, more than the context around any area of the tests."""
 
 
 @pytest.fixture(autouse=True)
 def _quick_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait milliseconds between attempts where a test passes no policy."""
+    """Wait milliseconds between attempts where a test passes no retries."""
     monkeypatch.setattr("floodseg.catalog.retries.RetryPolicy.wait_s", lambda *arguments: 0.01)
 
 
@@ -54,11 +56,12 @@ def read(path: str | Path) -> tuple[NDArray[Any], SimpleNamespace]:
 
 
 def cut(array: NDArray[Any], source: Any, pixel: float = 10.0) -> NDArray[Any]:
-    """Return the part of an array of the scene (C, H, W) that a raster shows; the scene must enclose it."""
+    """Return the part of an array of the scene (C, H, W) that a raster shows; outside it is NaN, or 0 of integers."""
     left, top = round((source.transform.c - CORNER[0]) / pixel), round((CORNER[1] - source.transform.f) / pixel)
-    assert left >= 0
-    assert top >= 0
-    return array[:, top : top + source.height, left : left + source.width]
+    outside = np.nan if array.dtype.kind == "f" else 0
+    padded = np.pad(array, ((0, 0), (PADDING, PADDING), (PADDING, PADDING)), constant_values=outside)
+    top, left = top + PADDING, left + PADDING
+    return padded[:, top : top + source.height, left : left + source.width]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -75,6 +78,24 @@ def test_slices_become_one_image_that_equals_the_scene(world: World, service: Se
     assert source.dtypes == ("float32", "float32")
     assert np.isnan(source.nodata)
     assert source.tags["TIFFTAG_DATETIME"] == "2024:10:31 05:27:14"
+
+
+def test_context_is_fetched_around_the_area_and_cut_off_the_map(world: World, service: Service, tmp_path: Path) -> None:
+    settings = {"bbox": degrees((740_000.0, 4_993_000.0, 741_000.0, 4_994_000.0))}
+    narrow, wide = (
+        floodseg.fetch(**service.settings(**settings), context=context, out_dir=tmp_path / str(context))[0]
+        for context in (0, 60)
+    )
+    assert (wide.grid.height, wide.grid.width) == (narrow.grid.height + 120, narrow.grid.width + 120)
+    values, source = read(wide.images[0])
+    np.testing.assert_allclose(values, cut(world.db["flood"], source), rtol=0, atol=1e-4)
+    assert np.isfinite(values).all()
+    arguments = {"model": "s1-efficient", "aoi": wide.area}
+    flood_map = floodseg.predict_scene(sar=wide.images, **arguments, out_dir=tmp_path / "map")
+    assert flood_map.summary["grid"]["transform"] == list(narrow.grid.transform)
+    assert (flood_map.summary["grid"]["height"], flood_map.summary["grid"]["width"]) == (
+        narrow.grid.height, narrow.grid.width,
+    )  # fmt: skip
 
 
 def test_nodata_of_linear_power_becomes_nan(world: World, service: Service, tmp_path: Path) -> None:
@@ -114,7 +135,7 @@ def test_optical_pass_keeps_pixel_sizes_and_numbers(world: World, service: Servi
     np.testing.assert_array_equal(fine, cut(numbers[[1, 2, 3, 7]], fine_source))
     np.testing.assert_array_equal(coarse, cut(numbers[[11, 12], ::2, ::2], coarse_source, 20))
     classes, _ = read(fetched.folder / "scl.tif")
-    assert set(np.unique(classes)) == {5}
+    assert set(np.unique(classes)) == {0, 5}, "0 outside the tile"
     assert fetched.cloud_mask == str(fetched.folder / "scl.tif")
 
 
@@ -123,8 +144,9 @@ def test_fetched_files_are_mapped(service: Service, tmp_path: Path) -> None:
     radar, optical = fetched
     first = floodseg.predict_scene(sar=radar.images, model="otsu", out_dir=tmp_path / "radar")
     second = floodseg.predict_scene(
-        optical=optical.images, cloud_mask=optical.cloud_mask, model="ndwi", out_dir=tmp_path / "optical"
-    )
+        optical=optical.images, cloud_mask=optical.cloud_mask, aoi=optical.area, model="ndwi",
+        out_dir=tmp_path / "optical",
+    )  # fmt: skip
     assert first.summary["sources"][0]["covered_share"] == 1.0
     assert len(first.summary["sources"][0]["items"]) == 2
     assert second.summary["datetime"] == "2024-10-31T10:10:31Z"
@@ -154,7 +176,7 @@ def test_reflectance_is_exact_in_all_cases_of_metadata(case: str, world: World, 
         assets = ", ".join(f'{band} = "{key}"' for band, key in names.items())
         lines += f'[optical]\ncollection = "{item["collection"]}"\noffset = "{rule}"\nassets = {{ {assets} }}\n'
         service.source.write_text(lines, encoding="utf-8")
-        settings = service.settings(sensors="optical", optical_bands=("B02", "B08"))
+        settings = service.settings(sensors="optical", optical_bands=("B02", "B08"), context=0)
         (fetched,) = floodseg.fetch(**settings, out_dir=tmp_path / "passes")
     values, source = read(fetched.folder / "optical_10m.tif")
     decoded = values * source.scales[0] + source.offsets[0]
@@ -237,7 +259,7 @@ def test_pass_of_other_settings_is_refused_or_replaced(service: Service, tmp_pat
 
 
 def test_coarse_images_come_from_overviews(world: World, service: Service, tmp_path: Path) -> None:
-    (fetched,) = floodseg.fetch(**service.settings(), resolution=20, out_dir=tmp_path / "passes")
+    (fetched,) = floodseg.fetch(**service.settings(), resolution=20, context=0, out_dir=tmp_path / "passes")
     values, source = read(fetched.images[0])
     full = linear(world.db["flood"])
     means = full.reshape(2, HEIGHT // 2, 2, WIDTH // 2, 2).mean((2, 4))
@@ -281,7 +303,7 @@ def test_slice_of_a_neighbouring_zone_is_warped_to_the_grid_of_the_mosaic(world:
     other = World(world.root / "zone", {}, world.water_before, world.optical)
     moved = add_neighbour(other, world.db["flood"], SLICES[1])
     with serving_world(world, tmp_path, [*first, moved]) as service:
-        (fetched,) = floodseg.fetch(**service.settings(), out_dir=tmp_path / "passes")
+        (fetched,) = floodseg.fetch(**service.settings(), context=0, out_dir=tmp_path / "passes")
     values, source = read(fetched.images[0])
     assert source.crs.to_epsg() in (32632, 32633)
     assert np.isfinite(values).mean() > 0.99

@@ -16,7 +16,7 @@ import floodseg
 from file_server import two_faults_each
 from floodseg.config.fetch import MapPlaceConfig
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.workflows.map_place import plan_map
+from floodseg.workflows.map_place import find_scene
 from floodseg.workflows.settings import build_config
 from place_scenes import BEFORE_DATES, CORNER, Service, World, serving_world
 from stac_server import SearchFault
@@ -26,7 +26,7 @@ RASTERS = ("flood.tif", "water_probability.tif")
 
 @pytest.fixture(autouse=True)
 def _quick_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait milliseconds between attempts where a test passes no policy."""
+    """Wait milliseconds between attempts where a test passes no retries."""
     monkeypatch.setattr("floodseg.catalog.retries.RetryPolicy.wait_s", lambda *arguments: 0.01)
 
 
@@ -177,7 +177,7 @@ def test_too_few_dates_map_without_image_from_before_and_say_so(world: World, tm
 
 def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path) -> None:
     config = build_config(MapPlaceConfig, service.settings(sensors="optical", out_dir=tmp_path / "out"))
-    plan = plan_map(config)
+    plan = find_scene(config)
     assert (plan.chosen.sar, plan.before) == (None, ())
     flood_map = floodseg.map_place(**service.settings(sensors="optical"), model="ndwi", out_dir=tmp_path / "out")
     assert [each["setting"] for each in flood_map.summary["sources"]] == ["optical"]
@@ -187,7 +187,7 @@ def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path
 def test_sensors_that_are_near_in_time_are_mapped_together(service: Service, tmp_path: Path) -> None:
     def chosen(**changes: Any) -> tuple[str, ...]:
         config = build_config(MapPlaceConfig, service.settings(sensors="both", out_dir=tmp_path, **changes))
-        return tuple(each.sensor for each in plan_map(config).chosen.passes)
+        return tuple(each.sensor for each in find_scene(config).chosen.passes)
 
     assert chosen() == ("sar", "optical")
     assert len(chosen(days_apart=0.1)) == 1
@@ -195,7 +195,7 @@ def test_sensors_that_are_near_in_time_are_mapped_together(service: Service, tmp
 
 def test_plan_reads_no_file_and_counts_bytes(service: Service, tmp_path: Path) -> None:
     config = build_config(MapPlaceConfig, service.settings(out_dir=tmp_path / "out"))
-    plan = plan_map(config)
+    plan = find_scene(config)
     assert service.files.attempts == []
     assert not (tmp_path / "out").exists()
     assert len(plan.before) == 3

@@ -91,10 +91,10 @@ def map(
         Replace finished products, and passes that were read for another area or with other settings.
     """
     from floodseg.app.reports.map import print_map
-    from floodseg.app.reports.places import print_plan
-    from floodseg.workflows.map_place import map_plan, plan_map
+    from floodseg.app.reports.places import print_scene
+    from floodseg.workflows.map_place import fetch_and_map, find_scene
 
-    plan = plan_map(config)
-    print_plan(plan)
+    scene = find_scene(config)
+    print_scene(scene)
     if not list_only:
-        print_map(map_plan(config, plan, model=model, overwrite=overwrite, show_progress=True))
+        print_map(fetch_and_map(config, scene, model=model, overwrite=overwrite, show_progress=True))

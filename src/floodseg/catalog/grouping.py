@@ -47,7 +47,12 @@ def group_passes(items: Iterable[SourceItem], area: Area, near: datetime) -> lis
     passes = [
         _make_pass(members, area, near) for _, same in groupby(inside, _orbit) for members in _split_at_gaps(list(same))
     ]
-    return sorted(passes, key=lambda each: (-round(each.covered_share, 2), abs(each.days), each.id))
+    return best_first(passes)
+
+
+def best_first(passes: Iterable[Pass]) -> list[Pass]:
+    """Return passes in the order of :func:`group_passes`."""
+    return sorted(passes, key=lambda found: (-round(found.covered_share, 2), abs(found.days_after_date), found.id))
 
 
 def covered_share(footprints: Sequence[Any], area: Area) -> float:
@@ -112,7 +117,7 @@ def _make_pass(items: Sequence[SourceItem], area: Area, near: datetime) -> Pass:
         covered_share=min(1.0, covered_share(parts, area)),
         cloud_share=sum(share * weight for share, weight in known) / total if total else None,
         bytes_to_read=sum(_bytes_to_read(item, part) for item, part in zip(items, parts, strict=True)),
-        days=(items[0].datetime - near).total_seconds() / 86_400,
+        days_after_date=(items[0].datetime - near).total_seconds() / 86_400,
     )
 
 

@@ -22,7 +22,7 @@ class Pass:
     """Share of cloud in the items, weighted by the part of the area that each covers; None for radar."""
     bytes_to_read: int
     """Estimated bytes of all bands inside the area. If the items hold no file sizes, compression is not considered."""
-    days: float
+    days_after_date: float
     """Days from the requested time to the pass; negative for earlier passes."""
 
     @property

@@ -24,7 +24,7 @@ def require_permission(planned: Sequence[PlannedRequest], *, allowed: bool) -> N
     """
     if allowed or not planned:
         return
-    hosts = "; ".join(f"{each.host} for {each.purpose}" for each in planned)
+    hosts = "; ".join(f"{request.host} for {request.purpose}" for request in planned)
     raise ConfigError(
         f"no request was sent, since `allow_remote` is not set (requests needed: {hosts}); set it, or set the "
         f"environment variable {PERMISSION_VARIABLE}=1"

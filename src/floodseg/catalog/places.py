@@ -82,7 +82,7 @@ def find_place(text: str) -> tuple[Place, tuple[Place, ...]]:
     by_main, by_alternate = _matches(key)
     if country is not None:
         by_main, by_alternate = (
-            [each for each in group if each.country == country and region in (None, each.region)]
+            [place for place in group if place.country == country and region in (None, place.region)]
             for group in (by_main, by_alternate)
         )
     found = by_main or by_alternate

@@ -135,8 +135,8 @@ def _coefficients(values: Sequence[Any]) -> tuple[float, float, float, float, fl
     return a, b, c, d, e, f
 
 
-def _numbers(value: Any, least: int) -> bool:
-    return isinstance(value, list) and len(value) >= least and all(number(each) is not None for each in value)
+def _numbers(value: Any, count: int) -> bool:
+    return isinstance(value, list) and len(value) >= count and all(number(part) is not None for part in value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -149,7 +149,7 @@ def _check_terrain_correction(label: str, document: Mapping[str, Any], collectio
         return
     properties, assets = _mapping(document.get("properties")), _mapping(document.get("assets"))
     is_grd_or_slc = properties.get("sar:product_type") in ("GRD", "SLC")
-    has_grid = any(_crs(_mapping(each)) for each in (properties, *assets.values()))
+    has_grid = any(_crs(_mapping(fields)) for fields in (properties, *assets.values()))
     if is_grd_or_slc and (not has_grid or is_grd(collection.id)):
         raise DataError(f"{label}: {NOT_TERRAIN_CORRECTED}")
 

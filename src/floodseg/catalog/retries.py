@@ -1,8 +1,10 @@
 """Number of attempts of a request, and the time between them."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
-REPEATED = (408, 425, 429, 500, 502, 503, 504)
+TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses of temporary errors, after which a request is sent again."""
 
 
@@ -20,5 +22,16 @@ class RetryPolicy:
 
     def wait_s(self, failures: int, retry_after: str | None) -> float:
         """Return the seconds to wait after a number of failures; ``retry_after``: header of the last response."""
-        asked = float(retry_after) if retry_after and retry_after.strip().isdigit() else 0.0
-        return float(min(max(self.first_wait_s * 2.0 ** (failures - 1), asked), self.longest_wait_s))
+        return min(max(self.first_wait_s * 2.0 ** (failures - 1), _asked_s(retry_after)), self.longest_wait_s)
+
+
+def _asked_s(retry_after: str | None) -> float:
+    """Return the seconds that a header asks to wait, which is a number or a date; 0 if it is neither."""
+    text = (retry_after or "").strip()
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        time = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()

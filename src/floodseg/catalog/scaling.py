@@ -51,7 +51,7 @@ def band_field(asset: Mapping[str, Any], name: str) -> Any:
     ``nodata``, ``scale`` and ``offset`` are in ``raster:bands`` (STAC 1.0), or with the prefix ``raster:`` in ``bands``
     or the asset itself (STAC 1.1).
     """
-    bands = [each for key in ("raster:bands", "bands") if isinstance(each := asset.get(key), list)]
+    bands = [values for key in ("raster:bands", "bands") if isinstance(values := asset.get(key), list)]
     places = [band[0] for band in bands if band and isinstance(band[0], Mapping)]
     for place in (*places, asset):
         for key in (name, f"raster:{name}"):

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from floodseg.catalog.areas import Area, area_of
-from floodseg.catalog.grouping import BANDS_TO_READ, group_passes, without_duplicates
+from floodseg.catalog.grouping import BANDS_TO_READ, best_first, group_passes, without_duplicates
 from floodseg.catalog.items import SCENE_CLASSES, SourceItem
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.permission import PlannedRequest, require_permission
@@ -55,7 +55,7 @@ class SearchResult:
             "attribution": self.area.attribution,
             "period": [time.isoformat() for time in self.period],
             "source": {"name": self.source.name, "address": self.source.address},
-            "passes": [_pass_document(each) for each in self.passes],
+            "passes": [_pass_document(overpass) for overpass in self.passes],
             "notes": list(self.notes),
         }
 
@@ -123,8 +123,7 @@ def search_config(config: SearchConfig, retries: RetryPolicy | None = None) -> S
             absent.append(_nearest_dates(source, collection, area, period, config.max_cloud / 100, retries))
     if not passes:
         raise DataError("; ".join([*absent, *notes, "set other dates with `date` or `dates`, or another `source`"]))
-    passes.sort(key=lambda each: (-round(each.covered_share, 2), abs(each.days), each.id))
-    return SearchResult(area, period, source, tuple(passes), (*notes, *absent))
+    return SearchResult(area, period, source, tuple(best_first(passes)), (*notes, *absent))
 
 
 def planned_search(source: Source, collections: Sequence[Collection], period: Period) -> PlannedRequest:
@@ -150,7 +149,7 @@ def find_passes(
         collection: one of its collections.
         area: area of interest.
         period: start and end in UTC; the end is excluded.
-        near: time from which :attr:`Pass.days` is counted; by default the start of the period.
+        near: time from which :attr:`Pass.days_after_date` counts; by default the start of the period.
         max_cloud: largest cloud share of a pass, 0 to 1. Passes of unknown cloud share are never left out.
         retries: attempts of each request.
 
@@ -163,11 +162,16 @@ def find_passes(
     """
     items, notes = _items(source, collection, area, period, retries or RetryPolicy())
     passes = group_passes(items, area, near or period[0])
-    cloudy = [each for each in passes if each.cloud_share is not None and each.cloud_share > max_cloud]
+    cloudy, clear = [], []
+    for overpass in passes:
+        share = overpass.cloud_share
+        if share is not None and share > max_cloud:
+            cloudy.append(f"{overpass.datetime:%Y-%m-%d} with {percent(share, 0)}")
+        else:
+            clear.append(overpass)
     if cloudy:
-        shown = _listed(f"{each.datetime:%Y-%m-%d} with {percent(each.cloud_share or 0, 0)}" for each in cloudy)
-        notes.append(f"optical passes with more than {percent(max_cloud, 0)} cloud are left out: {shown}")
-    return FoundPasses(tuple(each for each in passes if each not in cloudy), tuple(notes))
+        notes.append(f"optical passes with more than {percent(max_cloud, 0)} cloud are left out: {_listed(cloudy)}")
+    return FoundPasses(tuple(clear), tuple(notes))
 
 
 def _items(
@@ -215,12 +219,12 @@ def _nearest_dates(
     nothing = f"{source.name} has no {sensor} pass over {area.label} {_days(period)}"
     around = (period[0] - _NEARBY, period[1] + _NEARBY)
     found = find_passes(source, collection, area, around, max_cloud=max_cloud, retries=retries).passes
-    before = max((each for each in found if each.datetime < period[0]), key=lambda each: each.datetime, default=None)
-    after = min((each for each in found if each.datetime >= period[1]), key=lambda each: each.datetime, default=None)
+    in_order = sorted(found, key=lambda overpass: overpass.datetime)
+    before = [overpass for overpass in in_order if overpass.datetime < period[0]]
+    after = [overpass for overpass in in_order if overpass.datetime >= period[1]]
     dates = [
-        f"{each.datetime:%Y-%m-%d} ({each.platform}, {percent(each.covered_share, 0)} of the area)"
-        for each in (before, after)
-        if each is not None
+        f"{overpass.datetime:%Y-%m-%d} ({overpass.platform}, {percent(overpass.covered_share, 0)} of the area)"
+        for overpass in (*before[-1:], *after[:1])
     ]
     nearest = f"the nearest dates with one are {' and '.join(dates)}" if dates else f"none within {_NEARBY.days} days"
     return f"{nothing} ({nearest})"
@@ -236,17 +240,17 @@ def _listed(texts: Any) -> str:
     return ", ".join(found[:_MAX_NAMED]) + rest
 
 
-def _pass_document(each: Pass) -> dict[str, Any]:
+def _pass_document(overpass: Pass) -> dict[str, Any]:
     return {
-        "id": each.id,
-        "sensor": each.sensor,
-        "platform": each.platform,
-        "datetime": each.datetime.isoformat(),
-        "orbit_state": each.orbit_state,
-        "relative_orbit": each.relative_orbit,
-        "items": [{"id": item.id, "collection": item.collection, "href": item.self_href} for item in each.items],
-        "covered_share": each.covered_share,
-        "cloud_share": each.cloud_share,
-        "bytes_to_read": each.bytes_to_read,
-        "days": each.days,
+        "id": overpass.id,
+        "sensor": overpass.sensor,
+        "platform": overpass.platform,
+        "datetime": overpass.datetime.isoformat(),
+        "orbit_state": overpass.orbit_state,
+        "relative_orbit": overpass.relative_orbit,
+        "items": [{"id": item.id, "collection": item.collection, "href": item.self_href} for item in overpass.items],
+        "covered_share": overpass.covered_share,
+        "cloud_share": overpass.cloud_share,
+        "bytes_to_read": overpass.bytes_to_read,
+        "days_after_date": overpass.days_after_date,
     }

@@ -46,7 +46,7 @@ class Source:
     """Address of the API without a slash at its end; ``/search`` is below it."""
     collections: tuple[Collection, ...]
     data_hosts: tuple[str, ...] = ()
-    """Hosts of the band files, as far as they are known before a search."""
+    """Hosts of the band files; empty if only the items name them. Files on other hosts are not read."""
     token_address: str | None = None
     """Address that returns tokens for reading; ``/ACCOUNT/CONTAINER`` is added. None if files are public."""
 
@@ -55,9 +55,15 @@ class Source:
         """Host of the API, with its port if it has one."""
         return urlsplit(self.address).netloc
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names of the hosts of the API, of the tokens and, as far as they are known, of the files."""
+        addresses = [self.address, self.token_address or "", *(f"//{host}" for host in self.data_hosts)]
+        return frozenset(str(urlsplit(address).hostname) for address in addresses if address)
+
     def collection(self, sensor: Sensor) -> Collection | None:
         """Return the collection of one sensor, or None."""
-        return next((each for each in self.collections if each.sensor == sensor), None)
+        return next((collection for collection in self.collections if collection.sensor == sensor), None)
 
 
 _RTC = Collection("sentinel-1-rtc", "sar", {"VV": "vv", "VH": "vh"}, "linear", -32768.0)

@@ -20,7 +20,8 @@ from pystac_client.stac_api_io import StacApiIO
 from requests import Response
 
 from floodseg.catalog.areas import Box
-from floodseg.catalog.retries import REPEATED, RetryPolicy
+from floodseg.catalog.remote.named_hosts import NamedHostsSession, UnnamedHostError
+from floodseg.catalog.retries import TEMPORARY_STATUSES, RetryPolicy
 from floodseg.catalog.sources import Source
 from floodseg.errors import DataError
 
@@ -83,6 +84,8 @@ class _RetryingApi(StacApiIO):
     def __init__(self, source: Source, retries: RetryPolicy) -> None:
         super().__init__(max_retries=None, timeout=retries.timeout_s)
         self._host, self._retries = source.host, retries
+        self.session = NamedHostsSession()
+        self.session.hosts = source.hosts
         self._answer: Response | None = None
         self.session.hooks["response"].append(self._remember)
 
@@ -109,11 +112,13 @@ class _RetryingApi(StacApiIO):
                 json.loads(text)
                 return text
             except (APIError, ValueError) as error:
+                if isinstance(error.__context__, UnnamedHostError):
+                    raise DataError(f"{self._host}: a part of the search {error.__context__}") from None
                 answer = self._answer
                 reason = _reason(answer, error)
                 if answer is not None and answer.status_code == _METHOD_REFUSED:
                     href, method, parameters = _with_other_method(href, method, parameters)
-                elif answer is not None and not answer.ok and answer.status_code not in REPEATED:
+                elif answer is not None and not answer.ok and answer.status_code not in TEMPORARY_STATUSES:
                     raise DataError(
                         f"{self._host}: refused the search ({reason}); check the address and the collections of the "
                         "source, or set another `source`"

@@ -11,6 +11,9 @@ from floodseg.config.base import Integer, Settings, require
 from floodseg.config.places import SearchConfig
 from floodseg.config.predict import MapConfig
 
+DEFAULT_CONTEXT = 96
+"""Half the overlap of the windows of ``s1-efficient`` and ``s1s2``, in pixels; ``s2`` needs less."""
+
 
 @dataclass(frozen=True)
 class ReadConfig(Settings):
@@ -38,8 +41,15 @@ class FetchConfig(Settings):
 
     search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
     out_dir: Path = Path("passes")
-    """Folder of the passes: one folder for each, with its images and its STAC item."""
+    """Folder of the passes: one folder for each, with its images, its area and its STAC item."""
+    context: WholeNumber = DEFAULT_CONTEXT
+    """Number of pixels around the area that are fetched, too, so that a model has the same context at the border of the
+    area as inside it. The default is enough for the models that floodseg predict chooses, and 128 for all."""
     reading: Annotated[ReadConfig, Parameter(name="*")] = field(default_factory=ReadConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.context <= 1024, "context", self.context, "from 0 to 1024 pixels")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from floodseg.config.predict import MapConfig
 from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.inference.context import cropped
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.messages import percent
 from floodseg.products.strips import ProbabilityStrip
@@ -45,11 +47,16 @@ class BitMaskFile:
 
 
 class EarlierWater(BitMaskFile):
-    """Water mask of the earlier image on the grid of the scene; False where that image is invalid."""
+    """Water mask of the earlier image in an area of the scene; False where that image is invalid.
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene.grid.height, scene.grid.width)
-        self._scene = scene
+    Args:
+        scene: the earlier image on the grid of the scene.
+        area: window of this grid.
+    """
+
+    def __init__(self, scene: Scene, area: Window) -> None:
+        super().__init__(area.height, area.width)
+        self._scene, self._area = scene, area
         self._valid = 0
 
     def map(self, runtime: Runtime, mapping: MapConfig, thresholds: NDArray[np.float32], *, progress: bool) -> None:
@@ -70,7 +77,7 @@ class EarlierWater(BitMaskFile):
             water = strip.probability >= thresholds[strip.validity]
             self.write(strip.top, (strip.validity != 0) & water)
 
-        map_scene(self._scene, runtime, mapping, store, progress=progress)
+        map_scene(self._scene, runtime, mapping, cropped(store, self._area), progress=progress)
         if not self._valid:
             raise DataError(
                 f"`sar_before={self._names}`: has no valid pixel within the scene; set an image that covers the scene, "
@@ -84,7 +91,7 @@ class EarlierWater(BitMaskFile):
             *self._scene.assumptions,
             "water that is also in the radar image of `sar_before` counts as permanent water",
         ]
-        share = self._valid / (self._scene.grid.height * self._scene.grid.width)
+        share = self._valid / (self._area.height * self._area.width)
         if share < 1:
             notes.append(f"{self._names}: covers {percent(share)} of the scene; water outside it counts as flood")
         return notes

@@ -24,6 +24,7 @@ from floodseg.config.base import flatten
 from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.inference.context import area_windows, cropped
 from floodseg.inference.earlier_water import EarlierWater
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
@@ -40,7 +41,7 @@ from floodseg.scene.base import BaseScene
 from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.image_sources import image_sources
-from floodseg.scene.layers.layers import aoi_window, open_layers
+from floodseg.scene.layers.layers import open_layers
 from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, Scene
 from floodseg.scene.thumbnail import ThumbnailScene
@@ -97,7 +98,9 @@ def predict_files(
     check_unfinished(config.out_dir, overwrite=overwrite)
     files = config.scene
     with ExitStack() as stack:
-        window = aoi_window(files, reference_grid(files, runtime.bands)) if files.aoi is not None else None
+        window = area = None
+        if files.aoi is not None:
+            window, area = area_windows(config, runtime, reference_grid(files, runtime.bands))
         scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
         _check_georeference(files, scene.grid)
         hide_clouds(scene, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
@@ -105,7 +108,7 @@ def predict_files(
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
         run = _Run(config, runtime, model, model_choice, member, overwrite, show_progress)
-        return _map_and_write(run, scene, earlier_scene, start_time)
+        return _map_and_write(run, scene, earlier_scene, area, start_time)
 
 
 def predict_arrays(
@@ -123,7 +126,7 @@ def predict_arrays(
     ``config.scene`` has the layers and the date, but no images.
     """
     start_time = time.monotonic()
-    window = aoi_window(config.scene, scene.grid)
+    window, area = area_windows(config, runtime, scene.grid)
     check_unfinished(config.out_dir, overwrite=overwrite)
     if isinstance(scene, BaseScene):
         method, threads = config.scene.cloud_mask, config.mapping.thread_count
@@ -131,32 +134,36 @@ def predict_arrays(
     if window is not None:
         scene = CroppedScene(scene, window)
     run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
-    return _map_and_write(run, scene, None, start_time)
+    return _map_and_write(run, scene, None, area, start_time)
 
 
-def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
-    """Map an open scene, and the earlier radar image if any, and write the products."""
+def _map_and_write(
+    run: _Run, scene: Scene, earlier_scene: Scene | None, area: Window | None, start_time: float
+) -> dict[str, Any]:
+    """Map an open scene, and the earlier radar image if any, and write the products of ``area``, by default all."""
     config, mapping = run.config, run.config.mapping
     if not isinstance(run.runtime_or_baseline, Runtime):
         scene = run.runtime_or_baseline.view(scene)
+    area = area or Window(0, 0, scene.grid.height, scene.grid.width)
+    mapped = CroppedScene(scene, area)
     with ExitStack() as stack:
-        layers = stack.enter_context(closing(open_layers(config.scene, scene.grid)))
+        layers = stack.enter_context(closing(open_layers(config.scene, mapped.grid)))
         runtime = run.runtime_or_baseline
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
-            runtime = runtime.fit(scene, layers, mapping, show_progress=run.show_progress)
-        recorded_scene = ThumbnailScene(scene, overlap_of(runtime, mapping))
+            runtime = runtime.fit(mapped, layers, mapping, show_progress=run.show_progress)
+        recorded_scene = ThumbnailScene(scene, overlap_of(runtime, mapping), area)
         thresholds = np.array(runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4, np.float32)
         scenes = [scene] if earlier_scene is None else [scene, earlier_scene]
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
         settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count)
-        writer = stack.enter_context(ProductWriter(config.out_dir, scene.product_grid, info, settings))
+        writer = stack.enter_context(ProductWriter(config.out_dir, mapped.product_grid, info, settings))
         earlier_water = None
         if earlier_scene is not None:
-            earlier_water = stack.enter_context(closing(EarlierWater(earlier_scene)))
+            earlier_water = stack.enter_context(closing(EarlierWater(earlier_scene, area)))
             earlier_water.map(runtime, mapping, thresholds, progress=run.show_progress)
         sink = _Classifier(layers, thresholds, writer.write, earlier_water)
-        times = map_scene(recorded_scene, runtime, mapping, sink, progress=run.show_progress)
+        times = map_scene(recorded_scene, runtime, mapping, cropped(sink, area), progress=run.show_progress)
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
         extra, background = _runtime_and_times(runtime, times), recorded_scene.picture()

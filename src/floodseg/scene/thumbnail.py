@@ -27,11 +27,13 @@ class ThumbnailScene(SceneView):
     Args:
         scene: scene to read.
         overlap: overlap of neighbouring windows in pixels.
+        area: window of its grid that is shown; by default all.
     """
 
-    def __init__(self, scene: Scene, overlap: int) -> None:
+    def __init__(self, scene: Scene, overlap: int, area: Window | None = None) -> None:
         super().__init__(scene)
-        self._shape = scene.grid.height, scene.grid.width
+        self._area = area or Window(0, 0, scene.grid.height, scene.grid.width)
+        self._shape = self._area.height, self._area.width
         self.step = _step(max(self._shape), overlap)
         """Rows and columns of the scene per pixel of the picture."""
         self._channels = _channels(scene.bands)
@@ -51,15 +53,16 @@ class ThumbnailScene(SceneView):
     def _add_means(
         self, cells: NDArray[np.float32], image: NDArray[np.float32], valid: NDArray[np.bool_], window: Window
     ) -> None:
-        """Store the means of blocks that lie completely inside the window, or that the end of the scene cuts."""
+        """Store the means of blocks that lie completely inside the window, or that the end of the area cuts."""
         height, width = self._shape
-        rows = _blocks(window.top, window.height, height, self.step)
-        columns = _blocks(window.left, window.width, width, self.step)
+        first_row, first_column = window.top - self._area.top, window.left - self._area.left
+        rows = _blocks(first_row, window.height, height, self.step)
+        columns = _blocks(first_column, window.width, width, self.step)
         if not len(rows) or not len(columns):
             return
         inside = np.s_[
-            rows[0] * self.step - window.top : min((rows[-1] + 1) * self.step, height) - window.top,
-            columns[0] * self.step - window.left : min((columns[-1] + 1) * self.step, width) - window.left,
+            rows[0] * self.step - first_row : min((rows[-1] + 1) * self.step, height) - first_row,
+            columns[0] * self.step - first_column : min((columns[-1] + 1) * self.step, width) - first_column,
         ]
         counts = _sums(valid[inside].astype(np.float32), self.step)
         target = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -91,7 +94,7 @@ def _channels(bands: Bands) -> tuple[int, ...]:
 
 
 def _blocks(start: int, length: int, end: int, step: int) -> range:
-    """Return the blocks of ``step`` pixels in ``start`` to ``start + length``; the scene may end within the last."""
+    """Return the blocks of ``step`` pixels in ``start`` to ``start + length``; the area may end within the last."""
     first = -(-max(start, 0) // step)
     stop = min(start + length, end)
     return range(first, -(-end // step) if stop == end else stop // step)

@@ -17,13 +17,13 @@ class Chosen:
     @property
     def passes(self) -> tuple[Pass, ...]:
         """The passes, radar first."""
-        return tuple(each for each in (self.sar, self.optical) if each is not None)
+        return tuple(overpass for overpass in (self.sar, self.optical) if overpass is not None)
 
 
 def best_of_each_sensor(passes: Sequence[Pass]) -> tuple[Pass, ...]:
     """Return the first pass of each sensor; passes are in the order of a search, the best first."""
-    found = (next((each for each in passes if each.sensor == sensor), None) for sensor in SENSORS)
-    return tuple(each for each in found if each is not None)
+    found = (next((overpass for overpass in passes if overpass.sensor == sensor), None) for sensor in SENSORS)
+    return tuple(overpass for overpass in found if overpass is not None)
 
 
 def choose(passes: Sequence[Pass], days_apart: float) -> Chosen:
@@ -36,10 +36,10 @@ def choose(passes: Sequence[Pass], days_apart: float) -> Chosen:
     best = passes[0]
     other = next(
         (
-            each
-            for each in passes
-            if each.sensor != best.sensor
-            and abs((each.datetime - best.datetime).total_seconds()) <= days_apart * 86_400
+            overpass
+            for overpass in passes
+            if overpass.sensor != best.sensor
+            and abs((overpass.datetime - best.datetime).total_seconds()) <= days_apart * 86_400
         ),
         None,
     )

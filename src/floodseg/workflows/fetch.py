@@ -3,6 +3,7 @@
 ::
 
     OUT_DIR/PASS/sar.tif, optical_10m.tif, optical_20m.tif, scl.tif    images that ``floodseg predict`` reads
+    OUT_DIR/PASS/area.geojson                                          the area, without its context
     OUT_DIR/PASS/item.json                                             STAC item with its source items
     OUT_DIR/sar.json, optical.json                                     lists for ``floodseg predict-many``
     OUT_DIR/.PASS/                                                     partial copies of the files of an unfinished pass
@@ -13,7 +14,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
@@ -32,15 +33,26 @@ from floodseg.catalog.remote.windows import read_windows
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import planned_search, search_config
 from floodseg.catalog.sources import Source, collections_of, source_of
-from floodseg.config.fetch import FetchConfig, ReadConfig
+from floodseg.config.fetch import DEFAULT_CONTEXT, FetchConfig, ReadConfig
 from floodseg.config.places import SearchConfig
 from floodseg.errors import DataError, RunFolderError
 from floodseg.geo.grid import GeoGrid
 from floodseg.system.files import locked_folder, write_text
 from floodseg.workflows.choice import best_of_each_sensor
-from floodseg.workflows.pass_files import NoValidPixelError, write_pass
+from floodseg.workflows.pass_files import NoValidPixelError, write_area, write_pass
 from floodseg.workflows.pass_images import CLASSES, PassImages, Request
-from floodseg.workflows.pass_item import ATTRIBUTION, ITEM, MAP_NOTES, NOTES, REQUEST, SHARE, pass_item, relative_to
+from floodseg.workflows.pass_item import (
+    AREA,
+    AREA_FILE,
+    ATTRIBUTION,
+    CHECKSUM,
+    COVERED_SHARE,
+    ITEM_FILE,
+    MAP_NOTES,
+    NOTES,
+    pass_item,
+    relative_to,
+)
 from floodseg.workflows.settings import build_config
 
 _LOG = getLogger("floodseg")
@@ -58,7 +70,13 @@ class FetchedPass:
     @property
     def images(self) -> tuple[str, ...]:
         """Image files in the form of the settings ``sar`` and ``optical``."""
-        return tuple(str(self.folder / f"{name}.tif") for name in self.item["assets"] if name != CLASSES)
+        names = (name for name in self.item["assets"] if name not in (CLASSES, AREA))
+        return tuple(str(self.folder / f"{name}.tif") for name in names)
+
+    @property
+    def area(self) -> str:
+        """File with the polygons of the area."""
+        return str(self.folder / AREA_FILE)
 
     @property
     def cloud_mask(self) -> str | None:
@@ -70,12 +88,12 @@ class FetchedPass:
         """Flags of ``floodseg predict`` that name the files."""
         names = " ".join(shlex.quote(name) for name in self.images)
         mask = f" --cloud-mask {shlex.quote(self.cloud_mask)}" if self.cloud_mask else ""
-        return f"--{self.overpass.sensor} {names}{mask}"
+        return f"--{self.overpass.sensor} {names}{mask} --aoi {shlex.quote(self.area)}"
 
     @property
     def covered_share(self) -> float:
         """Share of the area with valid pixels, 0 to 1."""
-        return float(self.item["properties"][SHARE])
+        return float(self.item["properties"][COVERED_SHARE])
 
     @property
     def grid(self) -> GeoGrid:
@@ -95,7 +113,7 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
         overwrite: replace passes that were fetched with other settings.
         show_progress: show progress bars.
         **settings: settings of ``floodseg fetch``: those of :func:`floodseg.search`, and ``out_dir``,
-            ``optical_bands``, ``resolution`` and ``transfers``.
+            ``context``, ``optical_bands``, ``resolution`` and ``transfers``.
 
     Raises:
         ConfigError: a setting is invalid, or requests are not allowed.
@@ -106,33 +124,31 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
 
 
 def fetch_config(
-    config: FetchConfig, policy: RetryPolicy | None = None, *, overwrite: bool = False, show_progress: bool = False
+    config: FetchConfig, retries: RetryPolicy | None = None, *, overwrite: bool = False, show_progress: bool = False
 ) -> list[FetchedPass]:
-    """Fetch the passes that the settings describe; see :func:`fetch`. ``policy``: retries of failed requests."""
-    require_requests(config.search)
-    found = search_config(config.search, policy)
+    """Fetch the passes that the settings describe; see :func:`fetch`. ``retries``: retries of failed requests."""
+    require_fetch_permission(config.search)
+    found = search_config(config.search, retries)
     for note in found.notes:
         _LOG.warning("%s", note)
     passes = found.passes if config.search.period.dates is not None else best_of_each_sensor(found.passes)
     fetched = []
-    with fetching(
-        config.out_dir, found.area, found.source, config.reading, policy,
-        overwrite=overwrite, show_progress=show_progress,
-    ) as run:  # fmt: skip
+    settings = FetchSettings(config.out_dir, config.context, config.reading, overwrite, show_progress)
+    with fetching(settings, found.area, found.source, retries) as run:
         for overpass in passes:
             try:
                 fetched.append(fetch_pass(run, overpass))
             except NoValidPixelError as error:
                 if len(passes) == 1:
                     raise
-                _LOG.warning("%s", error)
+                _LOG.warning("left out: %s", error.reason)
         if not fetched:
             raise DataError(f"none of {len(passes)} passes has a valid pixel in the area; set other dates")
         write_lists(config.out_dir, fetched)
     return fetched
 
 
-def require_requests(config: SearchConfig) -> None:
+def require_fetch_permission(config: SearchConfig) -> None:
     """Refuse a search and the reading of its files unless requests are allowed.
 
     Raises:
@@ -148,38 +164,45 @@ def require_requests(config: SearchConfig) -> None:
 
 
 @dataclass(frozen=True)
-class Fetching:
-    """Folder, area, settings and connections that all passes of a run share."""
+class FetchSettings:
+    """Settings that all passes of a run share."""
 
     out_dir: Path
-    area: Area
-    config: ReadConfig
-    client: Client
-    signer: Signer | None
+    context: int = DEFAULT_CONTEXT
+    """Number of pixels to read around the area."""
+    reading: ReadConfig = field(default_factory=ReadConfig)
     overwrite: bool = False
     """Replace passes that were fetched with other settings."""
     show_progress: bool = False
 
+
+@dataclass(frozen=True)
+class Fetching:
+    """Settings, area and connections of a run."""
+
+    settings: FetchSettings
+    area: Area
+    client: Client
+    signer: Signer | None
+
     def request(self, grid: GeoGrid | None) -> Request:
         """Return the part of the images to read; ``grid``: grid of a radar image, by default that of the items."""
-        return Request(self.area.geometry, self.config.optical_bands, self.config.resolution, grid)
+        reading = self.settings.reading
+        return Request(self.area.geometry, reading.optical_bands, reading.resolution, self.settings.context, grid)
 
 
 @contextmanager
 def fetching(
-    out_dir: Path,
-    area: Area,
-    source: Source,
-    config: ReadConfig,
-    policy: RetryPolicy | None = None,
-    *,
-    overwrite: bool = False,
-    show_progress: bool = False,
+    settings: FetchSettings, area: Area, source: Source, retries: RetryPolicy | None = None
 ) -> Iterator[Fetching]:
-    """Lock the folder of the passes and open connections until the block ends; ``policy``: retries of requests."""
-    with locked_folder(out_dir, "fetches passes into it"), closing(Client(policy, config.transfers)) as client:
+    """Lock the folder of the passes and open connections until the block ends; ``retries``: retries of requests."""
+    hosts = source.hosts if source.data_hosts else None
+    with (
+        locked_folder(settings.out_dir, "fetches passes into it"),
+        closing(Client(retries, settings.reading.transfers, hosts)) as client,
+    ):
         signer = TokenSigner(source.token_address, client.body) if source.token_address else None
-        yield Fetching(out_dir, area, config, client, signer, overwrite, show_progress)
+        yield Fetching(settings, area, client, signer)
 
 
 def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> FetchedPass:
@@ -191,15 +214,21 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
         grid: grid of a radar image; by default that of the item that covers most of the area.
 
     Raises:
-        DataError: a file cannot be read, or no pixel of the area is valid.
+        NoValidPixelError: no pixel of the area is valid.
+        DataError: a file cannot be read.
         RunFolderError: the pass was fetched with other settings, and ``overwrite`` is False.
     """
-    final, work = run.out_dir / overpass.id, run.out_dir / f".{overpass.id}"
+    out_dir = run.settings.out_dir
+    final, work = out_dir / overpass.id, out_dir / f".{overpass.id}"
     request = run.request(grid)
     checksum = _checksum(overpass, request)
-    item = finished_item(final, checksum, overwrite=run.overwrite)
+    item = finished_item(final, checksum, overwrite=run.settings.overwrite)
     if item is None:
-        item = _read_pass(run, overpass, request, work, checksum)
+        try:
+            item = _read_pass(run, overpass, request, work, checksum)
+        except NoValidPixelError:
+            shutil.rmtree(work)
+            raise
         shutil.rmtree(final, ignore_errors=True)
         (work / "files").rename(final)
         shutil.rmtree(work)
@@ -209,14 +238,14 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
 def set_map_notes(fetched: FetchedPass, notes: Sequence[str]) -> None:
     """Store notes on the map in the item of its pass, from which the summary of the map takes them."""
     properties = {**fetched.item["properties"], MAP_NOTES: list(notes)}
-    write_text(fetched.folder / ITEM, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
+    write_text(fetched.folder / ITEM_FILE, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
 
 
 def write_lists(out_dir: Path, fetched: Sequence[FetchedPass]) -> list[Path]:
     """Write a STAC item collection of the passes of each sensor, and return the files."""
     written = []
     for sensor in SENSORS:
-        items = [relative_to(each.item, each.folder.name) for each in fetched if each.overpass.sensor == sensor]
+        items = [relative_to(done.item, done.folder.name) for done in fetched if done.overpass.sensor == sensor]
         if items:
             path = out_dir / f"{sensor}.json"
             write_text(path, json.dumps({"type": "FeatureCollection", "features": items}, indent=2) + "\n")
@@ -230,16 +259,17 @@ def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, chec
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir(parents=True)
     with closing(PassImages(overpass, request, work / "parts", run.client, run.signer)) as images:
-        read_windows(run.client, images.windows(), show_progress=run.show_progress)
+        read_windows(run.client, images.windows(), show_progress=run.settings.show_progress)
         images.settle_offsets()
         share = write_pass(images, run.area.geometry, files)
         notes = [*images.notes, *(note for layer in images.layers for note in images.resampling(layer))]
-        properties = {SHARE: round(share, 6), REQUEST: checksum, **({NOTES: notes} if notes else {})}
+        properties = {COVERED_SHARE: round(share, 6), CHECKSUM: checksum, **({NOTES: notes} if notes else {})}
         if run.area.attribution is not None:
             properties[ATTRIBUTION] = run.area.attribution
         grids = {layer.name: layer.grid for layer in images.layers}
         item = pass_item(overpass.id, images.items, grids, properties)
-    write_text(files / ITEM, json.dumps(item, indent=2) + "\n")
+    write_area(files / AREA_FILE, run.area.geometry)
+    write_text(files / ITEM_FILE, json.dumps(item, indent=2) + "\n")
     return item
 
 
@@ -252,8 +282,8 @@ def finished_item(folder: Path, checksum: str, *, overwrite: bool) -> dict[str, 
     if not folder.exists():
         return None
     try:
-        item: dict[str, Any] = json.loads((folder / ITEM).read_text(encoding="utf-8"))
-        if item["properties"][REQUEST] == checksum:
+        item: dict[str, Any] = json.loads((folder / ITEM_FILE).read_text(encoding="utf-8"))
+        if item["properties"][CHECKSUM] == checksum:
             return item
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -270,6 +300,7 @@ def _checksum(overpass: Pass, request: Request) -> str:
     content = [
         sorted((item.id, asset.href) for item in overpass.items for asset in item.assets.values()),
         shapely.to_wkt(request.area, rounding_precision=9), list(request.optical_bands), request.resolution,
+        request.context,
         grid and [grid.crs, list(grid.transform), grid.height, grid.width],
     ]  # fmt: skip
     return sha256(json.dumps(content).encode()).hexdigest()[:16]

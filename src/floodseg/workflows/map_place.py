@@ -5,39 +5,58 @@
     search -> choice of passes -> fetch -> image from before -> predict
 """
 
-import json
+import math
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import shapely
-from shapely.geometry import mapping
-
-from floodseg.bands import Sensor
+from floodseg.bands import SENSORS, Sensor
+from floodseg.catalog.areas import area_of
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import SearchResult, find_passes, search_config
 from floodseg.config.fetch import MapPlaceConfig
 from floodseg.config.predict import PredictConfig, SceneConfig
-from floodseg.errors import DataError
+from floodseg.errors import ConfigError, DataError
+from floodseg.geo.grid import GeoGrid
+from floodseg.inference.context import context_of
 from floodseg.inference.flood_map import FloodMap
-from floodseg.inference.predict import predict_config
+from floodseg.inference.model_choice import AUTO, choose_model
+from floodseg.inference.pipeline import predict_files
+from floodseg.inference.predict import open_model_or_baseline
+from floodseg.messages import SENSOR_NAMES
 from floodseg.products.folder import check_unfinished
-from floodseg.system.files import write_text
-from floodseg.workflows.before import EARLIEST, LATEST, LEAST_DATES, choose_before, fetch_before
+from floodseg.scene.layers.layers import open_layers
+from floodseg.workflows.before import (
+    LONGEST_BEFORE,
+    MIN_DATES,
+    SHORTEST_BEFORE,
+    choose_before,
+    fetch_before,
+    too_few_note,
+)
 from floodseg.workflows.choice import Chosen, choose
-from floodseg.workflows.fetch import FetchedPass, Fetching, fetch_pass, fetching, require_requests, set_map_notes
+from floodseg.workflows.fetch import (
+    FetchedPass,
+    Fetching,
+    FetchSettings,
+    fetch_pass,
+    fetching,
+    require_fetch_permission,
+    set_map_notes,
+)
+from floodseg.workflows.pass_files import NoValidPixelError
 from floodseg.workflows.settings import build_config
 
-AREA = "area.geojson"
 _HOUR = timedelta(hours=1)
 """Tolerance of the time between passes of the same orbit."""
+_CHECKED_PIXELS = 1000
+"""Longer side of the grid on which a layer of permanent water is checked before a search."""
 
 
 @dataclass(frozen=True)
-class MapPlan:
-    """Passes from which a map would be made."""
+class FoundScene:
+    """Passes from which a map is made."""
 
     found: SearchResult
     chosen: Chosen
@@ -49,7 +68,7 @@ class MapPlan:
     @property
     def bytes_to_read(self) -> int:
         """Estimate of the bytes of all bands inside the area."""
-        return sum(each.bytes_to_read for each in (*self.chosen.passes, *self.before))
+        return sum(overpass.bytes_to_read for overpass in (*self.chosen.passes, *self.before))
 
 
 def map_place(
@@ -70,91 +89,109 @@ def map_place(
         RunFolderError: ``out_dir`` cannot be used, or holds finished products.
     """
     config = build_config(MapPlaceConfig, settings)
-    return map_plan(config, plan_map(config), model=model, overwrite=overwrite, show_progress=show_progress)
+    return fetch_and_map(config, find_scene(config), model=model, overwrite=overwrite, show_progress=show_progress)
 
 
-def plan_map(config: MapPlaceConfig, policy: RetryPolicy | None = None) -> MapPlan:
-    """Search for the passes of a map and choose among them; ``policy``: retries of failed requests.
+def find_scene(config: MapPlaceConfig, retries: RetryPolicy | None = None) -> FoundScene:
+    """Search for the passes of a map and choose among them; ``retries``: attempts of each request.
 
     Raises:
         ConfigError: requests are not allowed.
-        DataError: the catalogue has no pass.
+        DataError: the catalogue has no pass, or the layer of permanent water cannot be used.
     """
-    require_requests(config.search)
-    found = search_config(config.search, policy)
+    require_fetch_permission(config.search)
+    _check_permanent_water(config)
+    found = search_config(config.search, retries)
     chosen = choose(found.passes, config.days_apart)
     notes = list(found.notes)
     before: tuple[Pass, ...] = ()
     if config.before == "auto" and chosen.sar is not None:
-        before = choose_before(chosen.sar, _earlier_passes(found, chosen.sar, policy))
-        if len(before) < LEAST_DATES:
-            notes.append(_too_few_note(chosen.sar, len(before)))
+        before = choose_before(chosen.sar, _earlier_passes(found, chosen.sar, retries))
+        if len(before) < MIN_DATES:
+            notes.append(too_few_note(chosen.sar, len(before)))
             before = ()
-    return MapPlan(found, chosen, before, tuple(notes))
+    return FoundScene(found, chosen, before, tuple(notes))
 
 
-def map_plan(
+def fetch_and_map(
     config: MapPlaceConfig,
-    plan: MapPlan,
-    policy: RetryPolicy | None = None,
+    scene: FoundScene,
+    retries: RetryPolicy | None = None,
     *,
     model: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> FloodMap:
-    """Fetch the passes of a plan and map them; see :func:`map_place`. ``policy``: retries of failed requests."""
+    """Fetch the passes of a scene and map them; see :func:`map_place`. ``retries``: attempts of each request."""
     check_unfinished(config.out_dir, overwrite=overwrite)
-    folder = config.out_dir / "passes"
-    with fetching(
-        folder, plan.found.area, plan.found.source, config.reading, policy,
-        overwrite=overwrite, show_progress=show_progress,
-    ) as run:  # fmt: skip
-        area = folder / AREA
-        write_text(area, json.dumps(_feature(plan.found.area.geometry)) + "\n")
-        scene = _fetch_scene(config, plan, run, area)
-    settings = PredictConfig(config.out_dir, scene, config.mapping)
-    chosen = {} if model is None else {"model": model}
-    return predict_config(settings, **chosen, overwrite=overwrite, show_progress=show_progress)
+    sensors = [overpass.sensor for overpass in scene.chosen.passes]
+    chosen, reason = choose_model(model or AUTO, sar="sar" in sensors, optical="optical" in sensors)
+    # the model is opened before the images are fetched: they need its context, and its errors come early
+    runtime, name = open_model_or_baseline(chosen, config.mapping)
+    for sensor in sensors:
+        if not runtime.bands.names(sensor):
+            raise ConfigError(
+                f"`model={name}`: takes no {SENSOR_NAMES[sensor]} image; set `sensors={_other(sensor)}` or another "
+                "`model`"
+            )
+    context = context_of(runtime, config.mapping)
+    settings = FetchSettings(config.out_dir / "passes", context, config.reading, overwrite, show_progress)
+    with fetching(settings, scene.found.area, scene.found.source, retries) as run:
+        files = _fetch_scene(config, scene, run)
+    summary = predict_files(
+        PredictConfig(config.out_dir, files, config.mapping), runtime, name,
+        model_choice=reason, overwrite=overwrite, show_progress=show_progress,
+    )  # fmt: skip
+    return FloodMap(config.out_dir, summary)
 
 
-def _fetch_scene(config: MapPlaceConfig, plan: MapPlan, run: Fetching, area: Path) -> SceneConfig:
-    fetched: dict[Sensor, FetchedPass] = {each.sensor: fetch_pass(run, each) for each in plan.chosen.passes}
+def _check_permanent_water(config: MapPlaceConfig) -> None:
+    """Raise the errors of mapping on the layer of permanent water, on a coarse grid of the area."""
+    layers = SceneConfig(
+        permanent_water=config.permanent_water, permanent_water_threshold=config.permanent_water_threshold
+    )
+    if config.permanent_water is None:
+        return
+    west, south, east, north = area_of(config.search.area).geometry.bounds
+    pixel = max(east - west, north - south) / _CHECKED_PIXELS
+    height, width = math.ceil((north - south) / pixel), math.ceil((east - west) / pixel)
+    open_layers(layers, GeoGrid("EPSG:4326", (pixel, 0, west, 0, -pixel, north), height, width)).close()
+
+
+def _fetch_scene(config: MapPlaceConfig, scene: FoundScene, run: Fetching) -> SceneConfig:
+    fetched: dict[Sensor, FetchedPass] = {}
+    for overpass in scene.chosen.passes:
+        try:
+            fetched[overpass.sensor] = fetch_pass(run, overpass)
+        except NoValidPixelError as error:
+            if len(scene.chosen.passes) == 1:
+                raise
+            raise DataError(
+                f"{error.reason}; set `sensors={_other(overpass.sensor)}`, or other dates with `date` or `dates`"
+            ) from error
     sar, optical = fetched.get("sar"), fetched.get("optical")
-    before = fetch_before(run, sar, plan.before) if sar is not None and plan.before else None
-    set_map_notes(next(iter(fetched.values())), plan.notes)
+    before, notes = fetch_before(run, sar, scene.before) if sar is not None and scene.before else (None, ())
+    first = next(iter(fetched.values()))
+    set_map_notes(first, (*scene.notes, *notes))
     classes = optical.cloud_mask if optical else None
     return SceneConfig(
         cloud_mask=classes or SceneConfig.cloud_mask,
         sar=sar.images if sar else (),
         optical=optical.images if optical else (),
         sar_before=before.images if before else (),
-        aoi=str(area),
+        aoi=first.area,
         permanent_water=config.permanent_water,
         permanent_water_threshold=config.permanent_water_threshold,
     )
 
 
-def _earlier_passes(found: SearchResult, flood: Pass, policy: RetryPolicy | None) -> tuple[Pass, ...]:
+def _other(sensor: Sensor) -> Sensor:
+    return next(other for other in SENSORS if other != sensor)
+
+
+def _earlier_passes(found: SearchResult, flood: Pass, retries: RetryPolicy | None) -> tuple[Pass, ...]:
     collection = found.source.collection("sar")
     if collection is None:
         raise DataError(f"{found.source.name}: has no radar images")
-    period = (flood.datetime - EARLIEST - _HOUR, flood.datetime - LATEST + _HOUR)
-    return find_passes(found.source, collection, found.area, period, near=flood.datetime, retries=policy).passes
-
-
-def _too_few_note(flood: Pass, count: int) -> str:
-    orbit = f"relative orbit {flood.relative_orbit}, {flood.orbit_state}"
-    if None in (flood.relative_orbit, flood.orbit_state):
-        orbit = "the same orbit, which the catalogue does not name"
-    return (
-        f"no image from before: {count} passes of {orbit}, {LATEST.days} to {EARLIEST.days} days before "
-        f"{flood.datetime:%Y-%m-%d} cover the area, but {LEAST_DATES} are needed; permanent water counts as flood "
-        "unless `permanent_water` is set"
-    )
-
-
-def _feature(geometry: Any) -> dict[str, Any]:
-    features = [
-        {"type": "Feature", "properties": {}, "geometry": mapping(each)} for each in shapely.get_parts(geometry)
-    ]
-    return {"type": "FeatureCollection", "features": features}
+    period = (flood.datetime - LONGEST_BEFORE - _HOUR, flood.datetime - SHORTEST_BEFORE + _HOUR)
+    return find_passes(found.source, collection, found.area, period, near=flood.datetime, retries=retries).passes

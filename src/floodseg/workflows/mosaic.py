@@ -53,8 +53,8 @@ def first_valid(blocks: Sequence[Block]) -> Values:
     return result
 
 
-def median_power(values: Sequence[Values], least: int) -> Values:
-    """Return the median of linear power of images in dB, (C, H, W); NaN where fewer than ``least`` are valid."""
+def median_power(values: Sequence[Values], min_dates: int) -> Values:
+    """Return the median of linear power of images in dB, (C, H, W); NaN where fewer than ``min_dates`` are valid."""
     stack = np.stack(values).astype(np.float64)
     valid = np.asarray(~np.isnan(stack).any(axis=1))
     # dates that are invalid at a pixel are sorted to the end
@@ -64,7 +64,7 @@ def median_power(values: Sequence[Values], least: int) -> Values:
     last = len(values) - 1
     low, high = np.clip((count - 1) // 2, 0, last), np.clip(count // 2, 0, last)
     median = 10 * np.log10((power[low, :, rows, columns] + power[high, :, rows, columns]) / 2)
-    return np.where(count >= least, np.moveaxis(median, -1, 0), np.nan).astype(np.float32)
+    return np.where(count >= min_dates, np.moveaxis(median, -1, 0), np.nan).astype(np.float32)
 
 
 def stored_reflectance(values: Values) -> NDArray[np.uint16]:

@@ -1,5 +1,6 @@
-"""GeoTIFFs of a pass, cut to the area, in the form that ``floodseg predict`` reads."""
+"""GeoTIFFs of a pass, cut to the area with its context, in the form that ``floodseg predict`` reads."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.features import geometry_mask
-from shapely import transform as transform_geometry
+from shapely.geometry import mapping
 
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.system.files import write_text
 from floodseg.workflows.mosaic import STORED_OFFSET, first_valid, mean_power, stored_reflectance, strips
 from floodseg.workflows.pass_images import CLASSES, SAR, Layer, PassImages
 
@@ -26,7 +29,18 @@ SAR_FILE = f"{SAR}.tif"
 
 
 class NoValidPixelError(DataError):
-    """A pass has no valid pixel in the area."""
+    """A pass has no valid pixel in the area.
+
+    Attributes:
+        reason: the message without its remedy.
+    """
+
+    def __init__(self, time: datetime) -> None:
+        self.reason = (
+            f"pass of {time:%Y-%m-%d %H:%M} UTC: no pixel of the area is valid, although the footprints of its items "
+            "cover it"
+        )
+        super().__init__(f"{self.reason}; set other dates with `date` or `dates`")
 
 
 @dataclass
@@ -42,7 +56,7 @@ class Coverage:
 
     def __post_init__(self) -> None:
         transformer = Transformer.from_crs(4326, self.grid.crs, always_xy=True)
-        self._geometry = transform_geometry(self.area, lambda points: np.column_stack(transformer.transform(*points.T)))
+        self._geometry = shapely.transform(self.area, lambda points: np.column_stack(transformer.transform(*points.T)))
 
     def add(self, window: Window, valid: NDArray[np.bool_]) -> None:
         """Count the pixels (h, w) of a window."""
@@ -84,11 +98,16 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
                     coverage.add(window, ~np.isnan(values[0]))
                 _write(target, _stored(layer, values), window)
     if not coverage.valid:
-        raise NoValidPixelError(
-            f"pass of {time:%Y-%m-%d %H:%M} UTC: no pixel of the area is valid, although the footprints of its items "
-            "cover it; set other dates with `date` or `dates`"
-        )
+        raise NoValidPixelError(time)
     return coverage.share
+
+
+def write_area(path: Path, area: Any) -> None:
+    """Write shapely polygons in degrees as GeoJSON."""
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": mapping(polygon)} for polygon in shapely.get_parts(area)
+    ]
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
 
 
 def write_radar(path: Path, layer: Layer, time: datetime, parts: Iterator[tuple[Window, NDArray[np.float32]]]) -> None:

@@ -1,5 +1,6 @@
 """Images of the items of a pass: the tiles to read from the server, and their pixels on a target grid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +63,8 @@ class Request:
     optical_bands: tuple[str, ...]
     resolution: float | None = None
     """Pixel size in metres; None keeps the pixel size of each band."""
+    context: int = 0
+    """Number of pixels to read around the area, counted in the smallest pixels of the pass."""
     grid: GeoGrid | None = None
     """Grid of a radar image; None takes that of the item that covers most of the area."""
 
@@ -191,7 +194,8 @@ class PassImages:
         grids = {band: image.grid.north_up for (item, band), image in self._images.items() if item == first.id}
         sizes = {band: max(abs(grid.transform[0]), request.resolution or 0.0) for band, grid in grids.items()}
         coarsest = max(grids.values(), key=lambda grid: abs(grid.transform[0]))
-        extent = request.grid or enclosing_grid(request.area, coarsest)
+        margin = math.ceil(request.context * min(sizes.values()) / abs(coarsest.transform[0]))
+        extent = request.grid or enclosing_grid(request.area, coarsest, margin)
         if first.sensor == "sar":
             return [Layer(SAR, SAR_BANDS, request.grid or with_pixel(extent, max(sizes.values())))]
         optical = [band for band in grids if band != SCENE_CLASSES]

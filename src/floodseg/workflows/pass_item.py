@@ -13,12 +13,14 @@ from floodseg.products.stac import add_projection, outline
 from floodseg.system.environment import versions
 from floodseg.workflows.pass_images import CLASSES, SAR
 
-ITEM = "item.json"
+ITEM_FILE, AREA_FILE = "item.json", "area.geojson"
+AREA = "aoi"
+"""Name of the asset with the area, which is that of the setting of ``floodseg predict``."""
 SOURCES = "floodseg:sources"
 """Property with the source items: id, collection, source, datetime."""
-SHARE = "floodseg:covered_share"
+COVERED_SHARE = "floodseg:covered_share"
 """Property with the share of the area that has valid pixels, 0 to 1."""
-REQUEST = "floodseg:request"
+CHECKSUM = "floodseg:request"
 """Property with a checksum of source items, area and settings, by which a later run recognises a complete pass."""
 ATTRIBUTION = "floodseg:attribution"
 """Property with the credit for the place."""
@@ -34,7 +36,7 @@ _TITLES = {SAR: "VV and VH, dB", CLASSES: "Scene classification"}
 def pass_item(
     name: str, items: Sequence[SourceItem], grids: Mapping[str, GeoGrid], properties: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the STAC item of a pass.
+    """Return the STAC item of a pass, whose folder also holds ``AREA_FILE``.
 
     Args:
         name: identifier.
@@ -67,6 +69,9 @@ def pass_item(
         document.add_asset(
             layer, pystac.Asset(f"./{layer}.tif", title, media_type=pystac.MediaType.GEOTIFF, roles=roles)
         )
+    document.add_asset(
+        AREA, pystac.Asset(f"./{AREA_FILE}", "Area of interest", media_type=pystac.MediaType.GEOJSON, roles=[AREA])
+    )
     result: dict[str, Any] = document.to_dict(include_self_link=False, transform_hrefs=False)
     return result
 

@@ -21,12 +21,13 @@ _MARGIN = 2
 _MAX_PIXELS = 4_000_000_000
 
 
-def enclosing_grid(area: Any, reference: GeoGrid) -> GeoGrid:
+def enclosing_grid(area: Any, reference: GeoGrid, margin: int = 0) -> GeoGrid:
     """Return the smallest north-up grid that encloses an area and is aligned with the pixels of ``reference``.
 
     Args:
         area: shapely polygons in degrees.
         reference: grid with a coordinate system.
+        margin: pixels of ``reference`` that are added on each side.
 
     Raises:
         DataError: the area cannot be projected to the coordinate system, or is too large.
@@ -44,7 +45,9 @@ def enclosing_grid(area: Any, reference: GeoGrid) -> GeoGrid:
             f"the area has {height}x{width} pixels, which are too many for one image; use a smaller area, or set "
             "`resolution`"
         )
-    return reference.north_up.crop(Window(top, left, max(height, 1), max(width, 1)))
+    return reference.north_up.crop(
+        Window(top - margin, left - margin, max(height, 1) + 2 * margin, max(width, 1) + 2 * margin)
+    )
 
 
 def with_pixel(grid: GeoGrid, pixel: float) -> GeoGrid:

@@ -1,4 +1,4 @@
-"""Terminal reports of searches for passes, of fetched passes and of plans of maps."""
+"""Terminal reports of searches for passes, of fetched passes and of the passes of a map."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from floodseg.messages import SENSOR_NAMES, percent, printable
 
 if TYPE_CHECKING:  # a search does not need their packages
     from floodseg.workflows.fetch import FetchedPass
-    from floodseg.workflows.map_place import MapPlan
+    from floodseg.workflows.map_place import FoundScene
 
 
 def print_search(result: SearchResult) -> None:
@@ -36,27 +36,27 @@ def print_search(result: SearchResult) -> None:
 def print_fetched(out_dir: Path, fetched: "Sequence[FetchedPass]") -> None:
     """Print the passes that were read, and the commands that map them."""
     console = Console(highlight=False, markup=False)
-    for each in fetched:
-        console.print(f"{each.folder}: {percent(each.covered_share)} of the area has valid pixels", soft_wrap=True)
-        console.print(f"  floodseg predict {each.predict_flags} --out-dir MAP", soft_wrap=True)
+    for done in fetched:
+        console.print(f"{done.folder}: {percent(done.covered_share)} of the area has valid pixels", soft_wrap=True)
+        console.print(f"  floodseg predict {done.predict_flags} --out-dir MAP", soft_wrap=True)
     for sensor in SENSORS:
-        if sum(each.overpass.sensor == sensor for each in fetched) > 1:
+        if sum(done.overpass.sensor == sensor for done in fetched) > 1:
             console.print(f"  floodseg predict-many {out_dir / f'{sensor}.json'} --out-dir MAPS", soft_wrap=True)
 
 
-def print_plan(plan: "MapPlan") -> None:
+def print_scene(scene: "FoundScene") -> None:
     """Print the passes of a map and what would be read."""
     console = Console(highlight=False, markup=False)
-    console.print(f"{printable(plan.found.area.label)} in {plan.found.source.name}: passes to map", soft_wrap=True)
-    console.print(passes_table(plan.chosen.passes))
-    if plan.before:
+    console.print(f"{printable(scene.found.area.label)} in {scene.found.source.name}: passes to map", soft_wrap=True)
+    console.print(passes_table(scene.chosen.passes))
+    if scene.before:
         console.print("the image from before is the median of")
-        console.print(passes_table(plan.before))
-    console.print(f"about {plan.bytes_to_read / 1e6:.1f} MB would be read")
-    for note in plan.notes:
+        console.print(passes_table(scene.before))
+    console.print(f"about {scene.bytes_to_read / 1e6:.1f} MB would be read")
+    for note in scene.notes:
         console.print(printable(as_flags(note)), soft_wrap=True)
-    if plan.found.area.attribution:
-        console.print(plan.found.area.attribution)
+    if scene.found.area.attribution:
+        console.print(scene.found.area.attribution)
 
 
 def passes_table(passes: tuple[Pass, ...]) -> Table:
@@ -66,18 +66,19 @@ def passes_table(passes: tuple[Pass, ...]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("items", "area", "cloud", "MB", "days"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in passes:
-        direction = {"ascending": "asc", "descending": "desc", None: ""}[each.orbit_state]
-        orbit = f"{direction} {'' if each.relative_orbit is None else each.relative_orbit}".strip()
+    for overpass in passes:
+        direction = {"ascending": "asc", "descending": "desc", None: ""}[overpass.orbit_state]
+        cloud = overpass.cloud_share
+        orbit = f"{direction} {'' if overpass.relative_orbit is None else overpass.relative_orbit}".strip()
         table.add_row(
-            printable(each.platform),
-            f"{each.datetime:%Y-%m-%d %H:%M}",
+            printable(overpass.platform),
+            f"{overpass.datetime:%Y-%m-%d %H:%M}",
             orbit or "unknown",
-            SENSOR_NAMES[each.sensor],
-            str(len(each.items)),
-            percent(each.covered_share, 0),
-            "" if each.sensor == "sar" else "unknown" if each.cloud_share is None else percent(each.cloud_share, 0),
-            f"{each.bytes_to_read / 1e6:.3g}",
-            f"{each.days:+.1f}",
+            SENSOR_NAMES[overpass.sensor],
+            str(len(overpass.items)),
+            percent(overpass.covered_share, 0),
+            "" if overpass.sensor == "sar" else "unknown" if cloud is None else percent(cloud, 0),
+            f"{overpass.bytes_to_read / 1e6:.3g}",
+            f"{overpass.days_after_date:+.1f}",
         )
     return table

@@ -1,23 +1,25 @@
 """HTTP requests with a bounded number of attempts; each attempt signs its address again.
 
 A request is repeated if there is no connection, if the connection is cut or the answer is too short, for the statuses
-in ``REPEATED``, and for 401 and 403 if the token can be replaced. Messages name the file by its item and
+in ``TEMPORARY_STATUSES``, and for 401 and 403 if the token can be replaced. Messages name the file by its item and
 asset, never by its signed address.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from floodseg.catalog.retries import REPEATED, RetryPolicy
+from floodseg.catalog.retries import TEMPORARY_STATUSES, RetryPolicy
 from floodseg.errors import DataError
 
 if TYPE_CHECKING:
     import requests
+
+    from floodseg.catalog.remote.named_hosts import NamedHostsSession
 
 _REFUSED = (401, 403)
 
@@ -71,14 +73,17 @@ class Client:
     """Sends requests. Thread-safe: each thread has its own connections.
 
     Args:
-        policy: number of attempts and waiting times.
+        retries: number of attempts and waiting times.
         transfers: number of simultaneous requests of :meth:`run_all`.
+        hosts: hosts that may be asked; None permits the host of each file, but no redirect to another one.
     """
 
-    def __init__(self, policy: RetryPolicy | None = None, transfers: int = 8) -> None:
-        self._policy, self._transfers = policy or RetryPolicy(), transfers
+    def __init__(
+        self, retries: RetryPolicy | None = None, transfers: int = 8, hosts: Collection[str] | None = None
+    ) -> None:
+        self._retries, self._transfers, self._hosts = retries or RetryPolicy(), transfers, hosts
         self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._sessions: list[NamedHostsSession] = []
         self._stopped = threading.Event()
 
     def close(self) -> None:
@@ -142,15 +147,15 @@ class Client:
 
     def _repeat(self, file: RemoteFile, read: Callable[[Any], _T], headers: dict[str, str]) -> _T:
         self._check_scheme(file)
-        for failures in range(1, self._policy.attempts + 1):
+        for failures in range(1, self._retries.attempts + 1):
             try:
                 return self._attempt(file, read, headers)
             except _FailedAttempt as failure:
                 # the cause is not chained: its text can hold the signed address
                 reason, retry_after = str(failure), failure.retry_after
-            if failures < self._policy.attempts:
+            if failures < self._retries.attempts:
                 _LOG.debug("%s: %s; attempt %d follows", file.name, reason, failures + 1)
-                if self._stopped.wait(self._policy.wait_s(failures, retry_after)):
+                if self._stopped.wait(self._retries.wait_s(failures, retry_after)):
                     break
         raise DataError(
             f"{file.name}: cannot be read from {_host(file.href)} ({reason}, {failures} attempts); run the same "
@@ -160,14 +165,18 @@ class Client:
     def _attempt(self, file: RemoteFile, read: Callable[[Any], _T], headers: dict[str, str]) -> _T:
         from requests import RequestException
 
+        from floodseg.catalog.remote.named_hosts import UnnamedHostError
+
+        session = self._session()
+        session.hosts = (_host(file.href),) if self._hosts is None else self._hosts
         address = file.href if file.signer is None else file.signer.sign(file.href)
         all_headers = {"Accept-Encoding": "identity", **headers}
         try:
-            with self._session().get(
-                address, headers=all_headers, timeout=self._policy.timeout_s, stream=True
-            ) as response:
+            with session.get(address, headers=all_headers, timeout=self._retries.timeout_s, stream=True) as response:
                 self._check_status(file, address, response)
                 return read(response)
+        except UnnamedHostError as error:
+            raise DataError(f"{file.name}: {error}") from None
         except RequestException as error:
             reason = _reason(error)
         raise _FailedAttempt(reason)
@@ -178,7 +187,7 @@ class Client:
         if status in _REFUSED and file.signer is not None:
             file.signer.reject(address)
             raise _FailedAttempt(f"the server refuses with status {status}")
-        if status in REPEATED:
+        if status in TEMPORARY_STATUSES:
             raise _FailedAttempt(f"the server answers with status {status}", response.headers.get("Retry-After"))
         if status >= 300:
             raise DataError(
@@ -186,13 +195,13 @@ class Client:
                 "have changed, or use another source"
             )
 
-    def _session(self) -> "requests.Session":
-        import requests
+    def _session(self) -> "NamedHostsSession":
+        from floodseg.catalog.remote.named_hosts import NamedHostsSession
 
         if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
+            self._local.session = NamedHostsSession()
             self._sessions.append(self._local.session)
-        session: requests.Session = self._local.session
+        session: NamedHostsSession = self._local.session
         return session
 
 

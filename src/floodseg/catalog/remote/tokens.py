@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from floodseg.errors import DataError
 
-_LEAST_SECONDS = 60.0
+_MIN_SECONDS = 60.0
 """A token that expires sooner is replaced, so that it does not expire during a request."""
 
 
@@ -50,7 +50,7 @@ class TokenSigner:
         service = self._service(href)
         with self._lock:
             token = self._tokens.get(service)
-            if token is None or token.seconds_left < _LEAST_SECONDS:
+            if token is None or token.seconds_left < _MIN_SECONDS:
                 token = self._tokens[service] = self._request(service)
         return f"{href}{'&' if urlsplit(href).query else '?'}{token.query}"
 

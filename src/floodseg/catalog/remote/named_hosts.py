@@ -1,0 +1,34 @@
+"""HTTP session that sends requests to named hosts only, also where a server redirects to another one."""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response, Session
+
+
+class UnnamedHostError(Exception):
+    """A request would go to a host that was not named when it was permitted."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"would be asked for from {host}, which the source does not name; set `source` to a TOML file with "
+            f'data_hosts = ["{host}", ...], or use another source'
+        )
+
+
+class NamedHostsSession(Session):
+    """Session that refuses requests to other hosts than ``hosts``; redirects are requests, too."""
+
+    hosts: Collection[str] = ()
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a request.
+
+        Raises:
+            UnnamedHostError: its host is not among ``hosts``.
+        """
+        host = str(urlsplit(str(request.url)).hostname)
+        if host not in self.hosts:
+            raise UnnamedHostError(host)
+        return super().send(request, **kwargs)
