@@ -21,9 +21,12 @@ class Fault:
 
     status: int | None = None
     """Respond with this status and no content."""
-    retry_after: int | None = None
+    retry_after: int | str | None = None
+    """Seconds, or an HTTP date."""
     cut: int | None = None
     """Close the connection after this number of bytes of the content."""
+    location: str | None = None
+    """Redirect to this address; ``status`` is 302."""
     complete: bool = False
     """Ignore the range and send the complete file with status 200."""
 
@@ -98,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not accepted:
             self._send_status(403)
         elif fault.status is not None:
-            self._send_status(fault.status, fault.retry_after)
+            self._send_status(fault.status, fault.retry_after, fault.location)
         elif not path.is_file():
             self._send_status(404)
         else:
@@ -116,8 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _send_status(self, status: int, retry_after: int | None = None) -> None:
+    def _send_status(self, status: int, retry_after: int | str | None = None, location: str | None = None) -> None:
         self.send_response(status)
+        if location is not None:
+            self.send_header("Location", location)
         if retry_after is not None:
             self.send_header("Retry-After", str(retry_after))
         self.send_header("Content-Length", "0")

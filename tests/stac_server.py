@@ -41,6 +41,8 @@ class StacServer:
     """A page without items that is put before this one; it links to the next."""
     next_by_get: bool = False
     """Links to the next page are addresses for GET, also after POST."""
+    next_url: str | None = None
+    """Host to which links to the next page lead; by default this one."""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Method and parameters of each request, answered or not."""
     url: str = ""
@@ -82,7 +84,12 @@ class StacServer:
         return waiting[0] if waiting[0].always else waiting.pop(0)
 
     def _link(self, query: str = "", **fields: Any) -> dict[str, Any]:
-        return {"rel": "next", "type": "application/geo+json", "href": f"{self.url}/search{query}", **fields}
+        return {
+            "rel": "next",
+            "type": "application/geo+json",
+            "href": f"{self.next_url or self.url}/search{query}",
+            **fields,
+        }
 
 
 def page_number(query: dict[str, Any]) -> int:

@@ -115,6 +115,20 @@ def test_pages_by_get_are_followed(tmp_path: Path) -> None:
     assert [method for method, _ in server.requests] == ["POST", *["GET"] * 6]
 
 
+def test_next_page_on_a_host_that_was_not_named_is_not_asked_for(tmp_path: Path) -> None:
+    with catalogue(tmp_path, many(), page_size=4) as (server, source):
+        server.next_url = server.url.replace("127.0.0.1", "localhost")
+        message = (
+            r"^127\.0\.0\.1:\d+: a part of the search would be asked for from localhost, which the source does not "
+            r'name; set `source` to a TOML file with data_hosts = \["localhost", \.\.\.\]'
+        )
+        with pytest.raises(DataError, match=message):
+            search(source, sensors="sar")
+        assert len(server.requests) == 1
+        Path(source).write_text(f'data_hosts = ["localhost"]\n{Path(source).read_text()}')
+        assert len(ids(search(source, sensors="sar"))) == 25
+
+
 def test_an_empty_page_is_not_the_end(tmp_path: Path) -> None:
     with catalogue(tmp_path, many(), page_size=10, empty_page=1) as (_, source):
         assert len(ids(search(source, sensors="sar"))) == 25

@@ -14,11 +14,12 @@ from referencing import Registry, Resource
 
 import floodseg
 from file_server import two_faults_each
+from floodseg.app.cli import main
 from floodseg.config.fetch import MapPlaceConfig
-from floodseg.errors import ConfigError, RunFolderError
+from floodseg.errors import ConfigError, DataError, FloodsegError, RunFolderError
 from floodseg.workflows.map_place import find_scene
 from floodseg.workflows.settings import build_config
-from place_scenes import BEFORE_DATES, CORNER, Service, World, serving_world
+from place_scenes import BEFORE_DATES, CORNER, HEIGHT, ORBIT, PLACE, WIDTH, Service, World, add_radar, serving_world
 from stac_server import SearchFault
 
 RASTERS = ("flood.tif", "water_probability.tif")
@@ -92,7 +93,10 @@ def test_item_is_derived_from_unsigned_source_items(finished: tuple[Path, floods
     assert item.properties["processing:lineage"].endswith("mapped by floodseg with the model otsu")
 
 
-def test_map_of_two_slices_has_no_seam(world: World, finished: tuple[Path, floodseg.FloodMap], tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["otsu", "s1-efficient"])
+def test_map_of_two_slices_has_no_seam(
+    model: str, world: World, finished: tuple[Path, floodseg.FloodMap], tmp_path: Path
+) -> None:
     """The map of the mosaic equals that of the scene in one file."""
     folder, _ = finished
     (mosaic,) = (folder / "passes").glob("*_20241031T052714_r095/sar.tif")
@@ -100,20 +104,31 @@ def test_map_of_two_slices_has_no_seam(world: World, finished: tuple[Path, flood
     with rasterio.open(mosaic) as source:
         profile = source.profile
         scene = np.stack([cut(band, source.shape, source.transform) for band in world.db["flood"]])
+        assert np.nanmax(np.abs(source.read() - scene)) <= 1e-4
     with rasterio.open(reference, "w", **profile) as target:
         target.write(scene)
     for name, file in (("mosaic", mosaic), ("reference", reference)):
-        floodseg.predict_scene(sar=file, model="otsu", datetime="2024-10-31", out_dir=tmp_path / name)
+        floodseg.predict_scene(sar=file, model=model, datetime="2024-10-31", out_dir=tmp_path / name)
     one, _, _ = classes(tmp_path / "mosaic")
     other, _, _ = classes(tmp_path / "reference")
     assert (one == other).mean() > 0.9999
+    for name in RASTERS[1:]:
+        with (
+            rasterio.open(tmp_path / "mosaic" / name) as source,
+            rasterio.open(tmp_path / "reference" / name) as second,
+        ):
+            difference = np.abs(source.read(1).astype(int) - second.read(1))
+    if model != "otsu":  # which gives 0 or 100
+        assert difference.max() <= 1
 
 
 def test_one_command_with_all_faults_gives_the_rasters_of_the_run_without_faults(
-    world: World, finished: tuple[Path, floodseg.FloodMap], tmp_path: Path
+    world: World, service: Service, tmp_path: Path
 ) -> None:
-    folder, _ = finished
-    with serving_world(world, tmp_path, faulty_items(world)) as service:
+    (tmp_path / "faulty").mkdir()
+    assert run("map", *at_place(service), "--out-dir", tmp_path / "plain") == 0
+    requests = len(service.files.requests)
+    with serving_world(world, tmp_path / "faulty", faulty_items(world)) as service:
         service.catalogue.page_size = 2
         service.catalogue.faults = {
             0: [SearchFault(status=429, retry_after="0"), SearchFault(status=500), SearchFault(cut=50)],
@@ -122,19 +137,31 @@ def test_one_command_with_all_faults_gives_the_rasters_of_the_run_without_faults
         names = [path.relative_to(world.root).as_posix() for path in world.root.rglob("*.tif")]
         service.files.faults = two_faults_each(names)
         service.files.token_uses = 11
-        floodseg.map_place(**service.settings(), model="otsu", out_dir=tmp_path / "out")
-        used = [name for name in names if len(service.files.faults[name]) < 2]
-        assert len(used) == 10, "two slices and three dates of two polarisations"
-        assert len(service.files.attempts) <= len(service.files.requests) + 2 * len(used) + 8 * len(
-            service.files.tokens
-        )
-    for name in RASTERS:
-        assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes(), name
+        assert run("map", *at_place(service), "--out-dir", tmp_path / "faulty" / "out") == 0
+        used = [name for name in names if not service.files.faults[name]]
+        assert len(used) == 10 + 7, "two slices and three dates of two polarisations, and a tile of seven bands"
+        assert len(service.files.attempts) <= requests + 2 * len(used) + 8 * len(service.files.tokens)
+    passes = [path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.tif")]
+    assert len(passes) == 2 + 4 + 3 + 1, "products, radar images, optical images and the median"
+    for name in passes:
+        assert (tmp_path / "faulty" / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name
     for path in tmp_path.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
             assert b"sig=" not in content, path
             assert b"secret" not in content, path
+
+
+def run(*arguments: Any) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def at_place(service: Service) -> tuple[Any, ...]:
+    """Return the flags of a map of both sensors around a place."""
+    place = ("--place", PLACE, "--radius", "1km", "--date", "2024-10-31", "--window", "0d")
+    return (*place, "--source", service.source, "--allow-remote")
 
 
 def faulty_items(world: World) -> list[dict[str, Any]]:
@@ -207,3 +234,77 @@ def test_without_permission_nothing_is_asked(service: Service, tmp_path: Path, m
     with pytest.raises(ConfigError, match="no request was sent"):
         floodseg.map_place(**service.settings(allow_remote=False), out_dir=tmp_path / "out")
     assert service.catalogue.requests == []
+
+
+def test_earlier_pass_without_valid_pixels_is_left_out_and_the_others_are_counted(world: World, tmp_path: Path) -> None:
+    empty = World(world.root, {}, world.water_before, world.optical)
+    nothing = np.full((2, HEIGHT, WIDTH), np.nan, np.float32)
+    add_radar(empty, nothing, "2024-10-01T05:27:14Z", slice(0, HEIGHT), orbit=ORBIT)
+    reason = (
+        "pass of 2024-10-01 05:27 UTC: no pixel of the area is valid, although the footprints of its items cover it"
+    )
+    with serving_world(world, tmp_path, [*world.items, *empty.items]) as service:
+        settings = service.settings()
+        flood_map = floodseg.map_place(**settings, model="otsu", out_dir=tmp_path / "three")
+        assert [each["setting"] for each in flood_map.summary["sources"]] == ["sar", "sar_before"]
+        assert len(flood_map.summary["sources"][1]["items"]) == 3
+        assert f"left out of the image from before: {reason}" in flood_map.summary["assumptions"]
+        assert not list((tmp_path / "three" / "passes").glob(".*"))
+    rest = [item for item in world.items if "2024-10-07" not in item["properties"]["datetime"]]
+    with serving_world(world, tmp_path, [*rest, *empty.items]) as service:
+        flood_map = floodseg.map_place(**service.settings(), model="otsu", out_dir=tmp_path / "two")
+    assert [each["setting"] for each in flood_map.summary["sources"]] == ["sar"]
+    (note,) = [text for text in flood_map.summary["assumptions"] if "no image from before" in text]
+    assert note.startswith("no image from before: 2 passes of relative orbit 95, descending")
+
+
+def test_flood_pass_without_valid_pixels_names_the_other_sensor(world: World, tmp_path: Path) -> None:
+    empty = World(world.root, {}, world.water_before, world.optical)
+    nothing = np.full((2, HEIGHT, WIDTH), np.nan, np.float32)
+    add_radar(empty, nothing, "2024-10-31T05:19:00Z", slice(0, HEIGHT), orbit=22)
+    optical = [item for item in world.items if item["collection"] == "sentinel-2-l2a"]
+    with serving_world(world, tmp_path, [*optical, *empty.items]) as service:
+        settings = {**service.settings(sensors="both"), "out_dir": tmp_path / "out"}
+        with pytest.raises(DataError, match=r"no pixel of the area is valid.*; set `sensors=optical`, or other dates"):
+            floodseg.map_place(**settings)
+        floodseg.map_place(**{**settings, "sensors": "optical"}, model="ndwi")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"permanent_water": "absent.tif"}, "`permanent_water=absent.tif`"),
+        ({"permanent_water": "jrc.tif"}, "`permanent_water=jrc.tif`: holds values from 0 to 90, but a mask holds only 0 and 1; set"),
+        ({"permanent_water_threshold": 50}, "`permanent_water_threshold=50`: has no effect without `permanent_water`"),
+    ],
+)
+def test_layer_that_cannot_be_used_is_reported_before_any_request(
+    changes: dict[str, Any], message: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    occurrence = np.zeros((1, HEIGHT, WIDTH), np.uint8)
+    occurrence[:, :200] = 90
+    with rasterio.open(
+        "jrc.tif", "w", driver="GTiff", count=1, height=HEIGHT, width=WIDTH, dtype="uint8", crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, CORNER[0], 0, -10, CORNER[1]),
+    ) as target:  # fmt: skip
+        target.write(occurrence)
+    with pytest.raises(FloodsegError, match=message):
+        floodseg.map_place(**service.settings(), **changes, out_dir=tmp_path / "out")
+    assert service.catalogue.requests == []
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("otsu", "`model=otsu`: takes no optical image; set `sensors=sar` or another `model`"),
+        ("s2", "`model=s2`: takes no radar image; set `sensors=optical` or another `model`"),
+        ("s3", "s3"),
+    ],
+)
+def test_model_that_does_not_fit_is_reported_before_files_are_read(
+    model: str, message: str, service: Service, tmp_path: Path
+) -> None:
+    with pytest.raises(FloodsegError, match=message):
+        floodseg.map_place(**service.settings(sensors="both"), model=model, out_dir=tmp_path / "out")
+    assert service.files.attempts == []

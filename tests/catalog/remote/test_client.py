@@ -160,3 +160,33 @@ def test_jobs_return_in_order_and_the_first_error_ends_all(server: FileServer) -
     with pytest.raises(DataError, match="no"):
         client.run_all(jobs)
     assert len(done) < 50
+
+
+def test_redirect_to_a_host_that_was_not_named_is_refused(server: FileServer, tmp_path: Path) -> None:
+    with serving(tmp_path) as other:
+        location = other.href("a.tif").replace("127.0.0.1", "localhost")
+        server.always["a.tif"] = Fault(302, location=f"{location}?sig=secret-9")
+        client = Client(QUICK)
+        with pytest.raises(DataError) as caught:
+            client.part(signed_file(server, client), 0, 50)
+        assert str(caught.value) == (
+            "item A, asset vv: would be asked for from localhost, which the source does not name; set `source` to a "
+            'TOML file with data_hosts = ["localhost", ...], or use another source'
+        )
+        assert other.attempts == []
+        named = Client(QUICK, hosts=("127.0.0.1", "localhost"))
+        assert named.part(signed_file(server, named), 0, 50).content == CONTENT[:50]
+
+
+def test_redirect_on_the_same_host_is_followed(server: FileServer, tmp_path: Path) -> None:
+    with serving(tmp_path) as other:
+        server.always["a.tif"] = Fault(307, location=other.href("a.tif"))
+        client = Client(QUICK)
+        assert client.part(signed_file(server, client), 0, 50).content == CONTENT[:50]
+
+
+def test_file_on_a_host_that_was_not_named_is_not_asked_for(server: FileServer) -> None:
+    client = Client(QUICK, hosts=("data.example",))
+    with pytest.raises(DataError, match=r"^item A, asset vv: would be asked for from 127\.0\.0\.1, which the source"):
+        client.part(RemoteFile(server.href("a.tif"), "item A, asset vv"), 0, 50)
+    assert server.attempts == []
