@@ -1,6 +1,7 @@
 """Bytes that are read of files of the size of Sentinel scenes. The files are sparse: only a few tiles hold values."""
 
 import struct
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from floodseg.catalog.items import Scaling, SourceAsset, SourceItem
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.remote.local_copy import MAX_HEADER_BYTES
 from floodseg.catalog.sources import Source
-from floodseg.config.fetch import ReadConfig
+from floodseg.config.fetch import DEFAULT_CONTEXT, ReadConfig
+from floodseg.geo.grid import GeoGrid
 from floodseg.workflows.fetch import FetchSettings, fetch_pass, fetching
 from place_scenes import QUICK
 
@@ -75,45 +77,77 @@ def _directory(at: int, entries: dict[int, tuple[str, tuple[float, ...] | bytes]
     return table + struct.pack("<Q", after) + outside
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Size and storage of the bands of a scene."""
+
+    sensor: Sensor
+    bands: tuple[str, ...]
+    """Bands of equal size."""
+    shape: tuple[int, int]
+    tile: int
+    kind: str
+    pixel: float
+
+    @property
+    def tile_bytes(self) -> int:
+        return self.tile**2 * np.dtype(self.kind).itemsize
+
+
+RADAR = Scene("sar", ("VV", "VH"), (20_000, 27_000), 512, "float32", 10.0)
+OPTICAL_10M = Scene("optical", ("B03", "B08"), (10_980, 10_980), 1024, "uint16", 10.0)
+OPTICAL_20M = Scene("optical", ("B11", "B12"), (5_490, 5_490), 512, "uint16", 20.0)
+
+
 @pytest.mark.parametrize(
-    ("sensor", "bands", "height", "width", "tile", "kind", "pixel", "share"),
+    ("scene", "corner_m", "tiles", "share"),
     [
-        ("sar", ("VV", "VH"), 20_000, 27_000, 512, "float32", 10.0, 0.01),
-        ("optical", ("B03",), 10_980, 10_980, 1024, "uint16", 10.0, 0.06),
-        ("optical", ("B11",), 5_490, 5_490, 512, "uint16", 20.0, 0.06),
+        (RADAR, 50_000, 9, 0.01), (RADAR, 52_100, 16, 0.01),
+        (OPTICAL_10M, 52_300, 4, 0.06), (OPTICAL_10M, 51_000, 9, 0.06),
+        (OPTICAL_20M, 52_300, 4, 0.06), (OPTICAL_20M, 51_000, 9, 0.06),
     ],
-    ids=["sentinel-1", "sentinel-2-10m", "sentinel-2-20m"],
-)
-def test_ten_kilometres_read_a_small_share_of_a_scene(
-    sensor: Sensor, bands: tuple[str, ...], height: int, width: int, tile: int, kind: str, pixel: float, share: float,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    west, north = WEST + 50_000, NORTH - 50_000  # the area in the middle touches the most tiles that it can
-    root, size = tmp_path / "files", round(KM * 1000 / pixel) + 40
+    ids=[
+        "sentinel-1", "sentinel-1-most-tiles", "sentinel-2-10m", "sentinel-2-10m-most-tiles", "sentinel-2-20m",
+        "sentinel-2-20m-most-tiles",
+    ],
+)  # fmt: skip
+def test_ten_kilometres_and_their_context_read_a_small_share_of_a_scene(
+    scene: Scene, corner_m: int, tiles: int, share: float, tmp_path: Path
+) -> None:
+    root, size = tmp_path / "files", round(KM * 1000 / scene.pixel) + 60
     root.mkdir()
-    for band in bands:
-        sparse_tiff(root / f"{band}.tif", height, width, tile, kind, pixel)
-        part = Window(int(50_000 / pixel) - 20, int(50_000 / pixel) - 20, size, size)
+    first = round(corner_m / scene.pixel) - 30
+    for band in scene.bands:
+        sparse_tiff(root / f"{band}.tif", *scene.shape, scene.tile, scene.kind, scene.pixel)
         with rasterio.open(root / f"{band}.tif", "r+") as target:
-            target.write(np.full((size, size), 0.05 if kind == "float32" else 1500, kind), 1, window=part)
+            values = np.full((size, size), 0.05 if scene.kind == "float32" else 1500, scene.kind)
+            target.write(values, 1, window=Window(first, first, size, size))
+    west, north = WEST + corner_m, NORTH - corner_m
     bounds = (west, north - KM * 1000, west + KM * 1000, north)
     area = Area(box(*transform_bounds("EPSG:32630", "EPSG:4326", *bounds)), "10 km")
     with serving(root) as server:
-        scaling = Scaling(nodata=-32768, sar_units="linear") if sensor == "sar" else Scaling(1e-4, -0.1, 0)
-        assets = {band: SourceAsset(band, band, server.href(f"{band}.tif"), scaling) for band in bands}
+        scaling = Scaling(nodata=-32768, sar_units="linear") if scene.sensor == "sar" else Scaling(1e-4, -0.1, 0)
+        assets = {band: SourceAsset(band, band, server.href(f"{band}.tif"), scaling) for band in scene.bands}
         item = SourceItem(
-            id="item", sensor=sensor, platform="sentinel", datetime=datetime(2024, 1, 1, tzinfo=UTC), bbox=(0, 0, 1, 1),
-            geometry=mapping(area.geometry), assets=assets, source="local", collection="c", self_href=None,
+            id="item", sensor=scene.sensor, platform="sentinel", datetime=datetime(2024, 1, 1, tzinfo=UTC),
+            bbox=(0, 0, 1, 1), geometry=mapping(area.geometry), assets=assets, source="local", collection="c",
+            self_href=None,
         )  # fmt: skip
-        reading = ReadConfig(bands) if sensor == "optical" else ReadConfig()
-        overpass = Pass((item,), 1.0, None, 0, 0.0)
-        settings = FetchSettings(tmp_path / "passes", reading=reading)
+        reading = ReadConfig(scene.bands) if scene.sensor == "optical" else ReadConfig()
+        # the context is that of 96 pixels of 10 m, as in a pass with all bands
+        settings = FetchSettings(tmp_path / "passes", round(DEFAULT_CONTEXT * 10 / scene.pixel), reading)
         with fetching(settings, area, Source("local", server.url, ()), QUICK) as run:
-            fetched = fetch_pass(run, overpass)
-        sent = sum(server.sent(f"{band}.tif") for band in bands)
-        complete = sum((root / f"{band}.tif").stat().st_size for band in bands)
+            fetched = fetch_pass(run, Pass((item,), 1.0, None, 0, 0.0))
+        for band in scene.bands:
+            assert 0 < server.sent(f"{band}.tif") - tiles * scene.tile_bytes <= MAX_HEADER_BYTES
+            assert server.sent(f"{band}.tif") <= share * (root / f"{band}.tif").stat().st_size
+    assert touched(fetched.grid, scene) == tiles, "no other tile is read"
     assert fetched.covered_share > 0.98
-    assert sent / complete <= share
-    tiles = (-(-size // tile) + 1) ** 2 * tile * tile * np.dtype(kind).itemsize
-    for band in bands:
-        assert server.sent(f"{band}.tif") <= tiles + MAX_HEADER_BYTES
+
+
+def touched(grid: GeoGrid, scene: Scene) -> int:
+    """Return the number of tiles that a grid touches."""
+    left, top = round((grid.transform[2] - WEST) / scene.pixel), round((NORTH - grid.transform[5]) / scene.pixel)
+    rows = (top + grid.height - 1) // scene.tile - top // scene.tile + 1
+    columns = (left + grid.width - 1) // scene.tile - left // scene.tile + 1
+    return rows * columns

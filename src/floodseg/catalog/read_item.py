@@ -15,6 +15,7 @@ from floodseg.catalog.items import SCENE_CLASSES, OrbitState, SourceAsset, Sourc
 from floodseg.catalog.scaling import OpticalScaling, class_scaling, number, optical_scaling, radar_scaling
 from floodseg.catalog.sources import NOT_TERRAIN_CORRECTED, Collection, Source, is_grd
 from floodseg.errors import DataError
+from floodseg.messages import redacted
 
 _COPIED = ("sat:", "sar:", "s1:", "processing:")
 """Prefixes of properties that products copy."""
@@ -236,4 +237,8 @@ def _cloud_share(properties: Mapping[str, Any]) -> float | None:
 
 
 def _copied(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in properties.items() if key.startswith(_COPIED) or key in _COPIED_NAMES}
+    return {
+        key: redacted(value) if isinstance(value, str) else value
+        for key, value in properties.items()
+        if key.startswith(_COPIED) or key in _COPIED_NAMES
+    }

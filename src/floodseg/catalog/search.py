@@ -105,12 +105,20 @@ def _four_numbers(value: Any) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def search_config(config: SearchConfig, retries: RetryPolicy | None = None) -> SearchResult:
-    """Find the passes that the settings describe; see :func:`search`."""
+def search_config(
+    config: SearchConfig, retries: RetryPolicy | None = None, area: Area | None = None
+) -> SearchResult:
+    """Find the passes that the settings describe; see :func:`search`.
+
+    Args:
+        config: the settings.
+        retries: attempts of each request.
+        area: area of the settings, if it is known already.
+    """
     source = source_of(config.source)
     collections = collections_of(source, config.sensors)
     period = config.period.period
-    area = area_of(config.area)
+    area = area or area_of(config.area)
     require_permission([planned_search(source, collections, period)], allowed=config.may_request)
     passes: list[Pass] = []
     notes: list[str] = []

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from floodseg.bands import SENSORS, Sensor
-from floodseg.catalog.areas import area_of
+from floodseg.catalog.areas import Area, area_of
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import SearchResult, find_passes, search_config
@@ -100,8 +100,9 @@ def find_scene(config: MapPlaceConfig, retries: RetryPolicy | None = None) -> Fo
         DataError: the catalogue has no pass, or the layer of permanent water cannot be used.
     """
     require_fetch_permission(config.search)
-    _check_permanent_water(config)
-    found = search_config(config.search, retries)
+    area = area_of(config.search.area)
+    _check_permanent_water(config, area)
+    found = search_config(config.search, retries, area)
     chosen = choose(found.passes, config.days_apart)
     notes = list(found.notes)
     before: tuple[Pass, ...] = ()
@@ -145,14 +146,14 @@ def fetch_and_map(
     return FloodMap(config.out_dir, summary)
 
 
-def _check_permanent_water(config: MapPlaceConfig) -> None:
+def _check_permanent_water(config: MapPlaceConfig, area: Area) -> None:
     """Raise the errors of mapping on the layer of permanent water, on a coarse grid of the area."""
     layers = SceneConfig(
         permanent_water=config.permanent_water, permanent_water_threshold=config.permanent_water_threshold
     )
     if config.permanent_water is None:
         return
-    west, south, east, north = area_of(config.search.area).geometry.bounds
+    west, south, east, north = area.geometry.bounds
     pixel = max(east - west, north - south) / _CHECKED_PIXELS
     height, width = math.ceil((north - south) / pixel), math.ceil((east - west) / pixel)
     open_layers(layers, GeoGrid("EPSG:4326", (pixel, 0, west, 0, -pixel, north), height, width)).close()

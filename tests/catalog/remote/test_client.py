@@ -125,7 +125,7 @@ def test_answer_without_token_is_refused(server: FileServer) -> None:
 
 
 def test_signed_addresses_are_in_no_error_and_no_log(server: FileServer, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "floodseg")
+    caplog.set_level(logging.DEBUG)  # also for urllib3, which logs addresses
     client = Client(QUICK)
     remote = signed_file(server, client)
     texts = []
@@ -134,18 +134,11 @@ def test_signed_addresses_are_in_no_error_and_no_log(server: FileServer, caplog:
         with pytest.raises(DataError) as caught:
             client.part(remote, 0, 50)
         texts.append("".join(traceback.format_exception(caught.value)))
-    own_records = [record.getMessage() for record in caplog.records if record.name == "floodseg"]
-    assert own_records
-    text = "\n".join([*texts, *own_records])
+    records = [record.getMessage() for record in caplog.records]
+    assert any("/container/a.tif" in record for record in records)
+    text = "\n".join([*texts, *records])
     assert "sig=" not in text
     assert "secret-" not in text
-
-
-@pytest.mark.parametrize(
-    ("failures", "retry_after", "seconds"), [(1, None, 0.5), (3, None, 2.0), (1, "7", 7.0), (1, "999", 60.0)]
-)
-def test_waiting_times(failures: int, retry_after: str | None, seconds: float) -> None:
-    assert RetryPolicy().wait_s(failures, retry_after) == seconds
 
 
 def test_jobs_return_in_order_and_the_first_error_ends_all(server: FileServer) -> None:

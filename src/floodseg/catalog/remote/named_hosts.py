@@ -1,10 +1,21 @@
 """HTTP session that sends requests to named hosts only, also where a server redirects to another one."""
 
+import logging
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response, Session
+
+
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Remove queries, which hold signatures, from a log record of urllib3."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_without_queries)
 
 
 class UnnamedHostError(Exception):
