@@ -9,7 +9,9 @@ import pytest
 
 import floodseg
 from floodseg.catalog.retries import RetryPolicy
-from floodseg.catalog.search import SearchResult, build_search, search_config
+from floodseg.catalog.search import SearchResult, search_config
+from floodseg.config.flat import from_flat
+from floodseg.config.places import SearchConfig
 from floodseg.errors import ConfigError, DataError
 from stac_items import optical_item, radar_item
 from stac_server import SearchFault, StacServer, serving_items
@@ -51,7 +53,7 @@ def catalogue(folder: Path, items: Items, **server: Any) -> Iterator[tuple[StacS
 
 
 def search(source: str, **settings: Any) -> SearchResult:
-    return search_config(build_search({**SETTINGS, "source": source, **settings}), QUICK)
+    return search_config(from_flat(SearchConfig, {**SETTINGS, "source": source, **settings}), QUICK)
 
 
 def ids(result: SearchResult) -> set[str]:
@@ -310,7 +312,7 @@ def test_document_holds_passes_items_and_no_signature(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"plcae": "Valencia, ES"}, "`plcae`: is not a setting of a search; did you mean `place`?"),
+        ({"plcae": "Valencia, ES"}, "`plcae`: is not a setting; did you mean `place`?"),
         ({"bbox": "1 2 3"}, "`bbox=1 2 3`: must be four numbers"),
         ({"bbox": (0, 41, 1, 40)}, "`bbox=0 41 1 40`: must be west, south, east and north in degrees"),
         ({"place": "Valencia, ES"}, "`bbox`: has no effect with `place`"),

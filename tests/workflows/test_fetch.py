@@ -352,7 +352,7 @@ def test_missing_band_is_named(service: Service, tmp_path: Path) -> None:
         ({"optical_bands": ("B99",)}, "`optical_bands=B99`: must be names among B01"),
         ({"resolution": 0}, "`resolution=0`: must be above 0 metres"),
         ({"transfers": 0}, "`transfers=0`: must be from 1 to 64"),
-        ({"resolutoin": 20}, "`resolutoin`: is not a setting of a search"),
+        ({"resolutoin": 20}, "`resolutoin`: is not a setting; did you mean `resolution`"),
     ],
 )
 def test_invalid_settings_are_refused(settings: dict[str, Any], message: str, service: Service, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import floodseg
 from file_server import two_faults_each
 from floodseg.app.cli import main
 from floodseg.config.fetch import MapPlaceConfig
+from floodseg.config.flat import from_flat
 from floodseg.errors import ConfigError, DataError, FloodsegError, RunFolderError
 from floodseg.workflows.map_place import find_scene
-from floodseg.workflows.settings import build_config
 from place_scenes import BEFORE_DATES, CORNER, HEIGHT, ORBIT, PLACE, WIDTH, Service, World, add_radar, serving_world
 from stac_server import SearchFault
 
@@ -203,7 +203,7 @@ def test_too_few_dates_map_without_image_from_before_and_say_so(world: World, tm
 
 
 def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path) -> None:
-    config = build_config(MapPlaceConfig, service.settings(sensors="optical", out_dir=tmp_path / "out"))
+    config = from_flat(MapPlaceConfig, service.settings(sensors="optical", out_dir=tmp_path / "out"))
     plan = find_scene(config)
     assert (plan.chosen.sar, plan.before) == (None, ())
     flood_map = floodseg.map_place(**service.settings(sensors="optical"), model="ndwi", out_dir=tmp_path / "out")
@@ -213,7 +213,7 @@ def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path
 
 def test_sensors_that_are_near_in_time_are_mapped_together(service: Service, tmp_path: Path) -> None:
     def chosen(**changes: Any) -> tuple[str, ...]:
-        config = build_config(MapPlaceConfig, service.settings(sensors="both", out_dir=tmp_path, **changes))
+        config = from_flat(MapPlaceConfig, service.settings(sensors="both", out_dir=tmp_path, **changes))
         return tuple(each.sensor for each in find_scene(config).chosen.passes)
 
     assert chosen() == ("sar", "optical")
@@ -221,7 +221,7 @@ def test_sensors_that_are_near_in_time_are_mapped_together(service: Service, tmp
 
 
 def test_plan_reads_no_file_and_counts_bytes(service: Service, tmp_path: Path) -> None:
-    config = build_config(MapPlaceConfig, service.settings(out_dir=tmp_path / "out"))
+    config = from_flat(MapPlaceConfig, service.settings(out_dir=tmp_path / "out"))
     plan = find_scene(config)
     assert service.files.attempts == []
     assert not (tmp_path / "out").exists()

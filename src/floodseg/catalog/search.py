@@ -1,9 +1,8 @@
 """``floodseg.search``: finds the passes of Sentinel-1 and Sentinel-2 over an area in a catalogue."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from floodseg.catalog.areas import Area, area_of
@@ -14,8 +13,9 @@ from floodseg.catalog.permission import PlannedRequest, require_permission
 from floodseg.catalog.read_item import missing_bands, read_item
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.sources import Collection, Source, collections_of, source_of
-from floodseg.config.places import AreaConfig, PeriodConfig, SearchConfig
-from floodseg.errors import ConfigError, DataError
+from floodseg.config.flat import from_flat
+from floodseg.config.places import SearchConfig
+from floodseg.errors import DataError
 from floodseg.messages import percent
 from floodseg.system.extras import require_extra
 
@@ -71,43 +71,10 @@ def search(**settings: Any) -> SearchResult:
         ConfigError: a setting is invalid, requests are not allowed, or pystac-client is not installed.
         DataError: the catalogue fails, or has no pass; the message names the nearest dates with one.
     """
-    return search_config(build_search(settings))
+    return search_config(from_flat(SearchConfig, settings))
 
 
-def build_search(settings: dict[str, Any]) -> SearchConfig:
-    """Return flat settings as a configuration.
-
-    Raises:
-        ConfigError: a setting is unknown or invalid.
-    """
-    groups = {"area": AreaConfig, "period": PeriodConfig}
-    members = {name: [entry.name for entry in fields(group)] for name, group in groups.items()}
-    own = [entry.name for entry in fields(SearchConfig) if entry.name not in groups]
-    known = [*members["area"], *members["period"], *own]
-    for name in settings:
-        if name not in known:
-            similar = get_close_matches(name, known, n=1) or known
-            raise ConfigError(f"`{name}`: is not a setting of a search; did you mean `{similar[0]}`?")
-    if settings.get("bbox") is not None:
-        settings = {**settings, "bbox": _four_numbers(settings["bbox"])}
-    nested = {
-        name: group(**{key: settings[key] for key in members[name] if key in settings})
-        for name, group in groups.items()
-    }
-    return SearchConfig(**nested, **{key: settings[key] for key in own if key in settings})
-
-
-def _four_numbers(value: Any) -> tuple[float, float, float, float]:
-    try:
-        west, south, east, north = map(float, value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"`bbox={value}`: must be four numbers: west, south, east, north") from error
-    return west, south, east, north
-
-
-def search_config(
-    config: SearchConfig, retries: RetryPolicy | None = None, area: Area | None = None
-) -> SearchResult:
+def search_config(config: SearchConfig, retries: RetryPolicy | None = None, area: Area | None = None) -> SearchResult:
     """Find the passes that the settings describe; see :func:`search`.
 
     Args:

@@ -49,11 +49,19 @@ class AreaConfig(Settings):
             0 < self.radius_m <= _MAX_RADIUS_M, "radius", self.radius, "above 0 and at most 250km, such as 20km or 500m"
         )
         if self.bbox is not None:
-            west, south, east, north = self.bbox
+            west, south, east, north = self._four_numbers()
             fits = all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east
             text = " ".join(f"{value:g}" for value in self.bbox)
             rule = "west, south, east and north in degrees, with south below north"
             require(fits and -180 <= west <= 180 and -180 <= east <= 180, "bbox", text, rule)
+
+    def _four_numbers(self) -> tuple[float, float, float, float]:
+        try:
+            west, south, east, north = map(float, self.bbox or ())
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"`bbox={self.bbox}`: must be four numbers: west, south, east, north") from error
+        object.__setattr__(self, "bbox", (west, south, east, north))
+        return west, south, east, north
 
     @property
     def radius_m(self) -> float:

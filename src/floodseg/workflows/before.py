@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from logging import getLogger
 
@@ -16,7 +16,8 @@ from floodseg.bands import SAR_BANDS
 from floodseg.catalog.passes import Pass
 from floodseg.geo.grid import Window
 from floodseg.system.files import write_text
-from floodseg.workflows.fetch import FetchedPass, Fetching, fetch_pass, finished_item
+from floodseg.workflows.fetch import Fetching, fetch_pass
+from floodseg.workflows.fetched_pass import FetchedPass, finished_item
 from floodseg.workflows.mosaic import median_power, strips
 from floodseg.workflows.pass_files import Coverage, NoValidPixelError, write_area, write_radar
 from floodseg.workflows.pass_images import SAR, Layer
@@ -30,9 +31,16 @@ SHORTEST_BEFORE = timedelta(days=12)
 """Smallest time between an earlier pass and the flood pass."""
 LONGEST_BEFORE = timedelta(days=60)
 """Largest time between an earlier pass and the flood pass."""
+_TOLERANCE = timedelta(hours=1)
+"""Tolerance of these times: passes of the same orbit differ by minutes."""
 _MIN_COVER = 0.9
 """Smallest covered share of an earlier pass, relative to that of the flood pass."""
 _LOG = getLogger("floodseg")
+
+
+def earlier_period(flood: Pass) -> tuple[datetime, datetime]:
+    """Return the first and the last time of passes that can be used for the image from before."""
+    return flood.datetime - LONGEST_BEFORE - _TOLERANCE, flood.datetime - SHORTEST_BEFORE + _TOLERANCE
 
 
 def choose_before(flood: Pass, candidates: Sequence[Pass]) -> tuple[Pass, ...]:
@@ -40,15 +48,14 @@ def choose_before(flood: Pass, candidates: Sequence[Pass]) -> tuple[Pass, ...]:
 
     At most ``MAX_DATES`` are returned; fewer than ``MIN_DATES`` are too few for a median.
     """
+    start, end = earlier_period(flood)
     fitting = [
         overpass
         for overpass in candidates
         if overpass.sensor == "sar"
         and (overpass.relative_orbit, overpass.orbit_state) == (flood.relative_orbit, flood.orbit_state)
         and None not in (overpass.relative_orbit, overpass.orbit_state)
-        and SHORTEST_BEFORE - timedelta(hours=1)
-        <= flood.datetime - overpass.datetime
-        <= LONGEST_BEFORE + timedelta(hours=1)
+        and start <= overpass.datetime <= end
         and overpass.covered_share >= _MIN_COVER * flood.covered_share
     ]
     return tuple(sorted(fitting, key=lambda overpass: overpass.datetime, reverse=True)[:MAX_DATES])

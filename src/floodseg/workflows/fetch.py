@@ -10,9 +10,8 @@
 """
 
 import json
-import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,85 +22,28 @@ from urllib.parse import urlsplit
 
 import shapely
 
-from floodseg.bands import SENSORS
 from floodseg.catalog.areas import Area
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.permission import PlannedRequest, require_permission
-from floodseg.catalog.remote.client import Client, Signer
+from floodseg.catalog.remote.client import Client
 from floodseg.catalog.remote.tokens import TokenSigner
 from floodseg.catalog.remote.windows import read_windows
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import planned_search, search_config
 from floodseg.catalog.sources import Source, collections_of, source_of
 from floodseg.config.fetch import DEFAULT_CONTEXT, FetchConfig, ReadConfig
+from floodseg.config.flat import from_flat
 from floodseg.config.places import SearchConfig
-from floodseg.errors import DataError, RunFolderError
+from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.system.files import locked_folder, write_text
 from floodseg.workflows.choice import best_of_each_sensor
+from floodseg.workflows.fetched_pass import FetchedPass, finished_item, write_lists
 from floodseg.workflows.pass_files import NoValidPixelError, write_area, write_pass
-from floodseg.workflows.pass_images import CLASSES, PassImages, Request
-from floodseg.workflows.pass_item import (
-    AREA,
-    AREA_FILE,
-    ATTRIBUTION,
-    CHECKSUM,
-    COVERED_SHARE,
-    ITEM_FILE,
-    MAP_NOTES,
-    NOTES,
-    pass_item,
-    relative_to,
-)
-from floodseg.workflows.settings import build_config
+from floodseg.workflows.pass_images import PassImages, Request
+from floodseg.workflows.pass_item import AREA_FILE, ATTRIBUTION, CHECKSUM, COVERED_SHARE, ITEM_FILE, NOTES, pass_item
 
 _LOG = getLogger("floodseg")
-
-
-@dataclass(frozen=True)
-class FetchedPass:
-    """Images of a pass on disk."""
-
-    folder: Path
-    overpass: Pass
-    item: Mapping[str, Any]
-    """STAC item; its files are relative to ``folder``."""
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """Image files in the form of the settings ``sar`` and ``optical``."""
-        names = (name for name in self.item["assets"] if name not in (CLASSES, AREA))
-        return tuple(str(self.folder / f"{name}.tif") for name in names)
-
-    @property
-    def area(self) -> str:
-        """File with the polygons of the area."""
-        return str(self.folder / AREA_FILE)
-
-    @property
-    def cloud_mask(self) -> str | None:
-        """Scene classification; None for radar and where the catalogue has none."""
-        return str(self.folder / f"{CLASSES}.tif") if CLASSES in self.item["assets"] else None
-
-    @property
-    def predict_flags(self) -> str:
-        """Flags of ``floodseg predict`` that name the files."""
-        names = " ".join(shlex.quote(name) for name in self.images)
-        mask = f" --cloud-mask {shlex.quote(self.cloud_mask)}" if self.cloud_mask else ""
-        return f"--{self.overpass.sensor} {names}{mask} --aoi {shlex.quote(self.area)}"
-
-    @property
-    def covered_share(self) -> float:
-        """Share of the area with valid pixels, 0 to 1."""
-        return float(self.item["properties"][COVERED_SHARE])
-
-    @property
-    def grid(self) -> GeoGrid:
-        """Grid of the radar image, or of the optical bands with the smallest pixels."""
-        properties = self.item["properties"]
-        height, width = properties["proj:shape"]
-        a, b, c, d, e, f = properties["proj:transform"][:6]
-        return GeoGrid(properties.get("proj:code") or properties["proj:wkt2"], (a, b, c, d, e, f), height, width)
 
 
 def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: Any) -> list[FetchedPass]:
@@ -120,7 +62,7 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
         DataError: the catalogue has no pass, or a file cannot be read.
         RunFolderError: ``out_dir`` cannot be used, or holds passes that were fetched with other settings.
     """
-    return fetch_config(build_config(FetchConfig, settings), overwrite=overwrite, show_progress=show_progress)
+    return fetch_config(from_flat(FetchConfig, settings), overwrite=overwrite, show_progress=show_progress)
 
 
 def fetch_config(
@@ -183,7 +125,7 @@ class Fetching:
     settings: FetchSettings
     area: Area
     client: Client
-    signer: Signer | None
+    signer: TokenSigner | None
 
     def request(self, grid: GeoGrid | None) -> Request:
         """Return the part of the images to read; ``grid``: grid of a radar image, by default that of the items."""
@@ -235,24 +177,6 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
     return FetchedPass(final, overpass, item)
 
 
-def set_map_notes(fetched: FetchedPass, notes: Sequence[str]) -> None:
-    """Store notes on the map in the item of its pass, from which the summary of the map takes them."""
-    properties = {**fetched.item["properties"], MAP_NOTES: list(notes)}
-    write_text(fetched.folder / ITEM_FILE, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
-
-
-def write_lists(out_dir: Path, fetched: Sequence[FetchedPass]) -> list[Path]:
-    """Write a STAC item collection of the passes of each sensor, and return the files."""
-    written = []
-    for sensor in SENSORS:
-        items = [relative_to(done.item, done.folder.name) for done in fetched if done.overpass.sensor == sensor]
-        if items:
-            path = out_dir / f"{sensor}.json"
-            write_text(path, json.dumps({"type": "FeatureCollection", "features": items}, indent=2) + "\n")
-            written.append(path)
-    return written
-
-
 def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, checksum: str) -> dict[str, Any]:
     """Write the files of a pass to ``work/files`` and return its item."""
     files = work / "files"
@@ -271,27 +195,6 @@ def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, chec
     write_area(files / AREA_FILE, run.area.geometry)
     write_text(files / ITEM_FILE, json.dumps(item, indent=2) + "\n")
     return item
-
-
-def finished_item(folder: Path, checksum: str, *, overwrite: bool) -> dict[str, Any] | None:
-    """Return the item of a pass that was fetched with the same settings, or None if it must be fetched.
-
-    Raises:
-        RunFolderError: the folder holds something else, and ``overwrite`` is False.
-    """
-    if not folder.exists():
-        return None
-    try:
-        item: dict[str, Any] = json.loads((folder / ITEM_FILE).read_text(encoding="utf-8"))
-        if item["properties"][CHECKSUM] == checksum:
-            return item
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    if overwrite:
-        return None
-    raise RunFolderError(
-        f"{folder}: holds files of another area or of other settings; set `overwrite`, or set another `out_dir`"
-    )
 
 
 def _checksum(overpass: Pass, request: Request) -> str:

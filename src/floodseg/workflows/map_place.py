@@ -7,7 +7,6 @@
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from floodseg.bands import SENSORS, Sensor
@@ -16,6 +15,7 @@ from floodseg.catalog.passes import Pass
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import SearchResult, find_passes, search_config
 from floodseg.config.fetch import MapPlaceConfig
+from floodseg.config.flat import from_flat
 from floodseg.config.predict import PredictConfig, SceneConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
@@ -27,29 +27,12 @@ from floodseg.inference.predict import open_model_or_baseline
 from floodseg.messages import SENSOR_NAMES
 from floodseg.products.folder import check_unfinished
 from floodseg.scene.layers.layers import open_layers
-from floodseg.workflows.before import (
-    LONGEST_BEFORE,
-    MIN_DATES,
-    SHORTEST_BEFORE,
-    choose_before,
-    fetch_before,
-    too_few_note,
-)
+from floodseg.workflows.before import MIN_DATES, choose_before, earlier_period, fetch_before, too_few_note
 from floodseg.workflows.choice import Chosen, choose
-from floodseg.workflows.fetch import (
-    FetchedPass,
-    Fetching,
-    FetchSettings,
-    fetch_pass,
-    fetching,
-    require_fetch_permission,
-    set_map_notes,
-)
+from floodseg.workflows.fetch import Fetching, FetchSettings, fetch_pass, fetching, require_fetch_permission
+from floodseg.workflows.fetched_pass import FetchedPass, set_map_notes
 from floodseg.workflows.pass_files import NoValidPixelError
-from floodseg.workflows.settings import build_config
 
-_HOUR = timedelta(hours=1)
-"""Tolerance of the time between passes of the same orbit."""
 _CHECKED_PIXELS = 1000
 """Longer side of the grid on which a layer of permanent water is checked before a search."""
 
@@ -88,7 +71,7 @@ def map_place(
         DataError: the catalogue has no pass, or a file cannot be read.
         RunFolderError: ``out_dir`` cannot be used, or holds finished products.
     """
-    config = build_config(MapPlaceConfig, settings)
+    config = from_flat(MapPlaceConfig, settings)
     return fetch_and_map(config, find_scene(config), model=model, overwrite=overwrite, show_progress=show_progress)
 
 
@@ -194,5 +177,5 @@ def _earlier_passes(found: SearchResult, flood: Pass, retries: RetryPolicy | Non
     collection = found.source.collection("sar")
     if collection is None:
         raise DataError(f"{found.source.name}: has no radar images")
-    period = (flood.datetime - LONGEST_BEFORE - _HOUR, flood.datetime - SHORTEST_BEFORE + _HOUR)
+    period = earlier_period(flood)
     return find_passes(found.source, collection, found.area, period, near=flood.datetime, retries=retries).passes

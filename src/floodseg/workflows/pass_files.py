@@ -25,7 +25,6 @@ from floodseg.workflows.mosaic import STORED_OFFSET, first_valid, mean_power, st
 from floodseg.workflows.pass_images import CLASSES, SAR, Layer, PassImages
 
 _BLOCK = 256
-SAR_FILE = f"{SAR}.tif"
 
 
 class NoValidPixelError(DataError):

@@ -15,7 +15,8 @@ import shapely.geometry
 from floodseg.bands import SAR_BANDS
 from floodseg.catalog.items import SCENE_CLASSES, Scaling, SourceAsset, SourceItem
 from floodseg.catalog.passes import Pass
-from floodseg.catalog.remote.client import Client, RemoteFile, Signer
+from floodseg.catalog.remote.client import Client, RemoteFile
+from floodseg.catalog.remote.tokens import TokenSigner
 from floodseg.catalog.remote.windows import RemoteImage, open_remote_image
 from floodseg.catalog.scaling import settle_offset
 from floodseg.errors import DataError
@@ -91,7 +92,9 @@ class PassImages:
         DataError: a file cannot be read.
     """
 
-    def __init__(self, overpass: Pass, request: Request, folder: Path, client: Client, signer: Signer | None) -> None:
+    def __init__(
+        self, overpass: Pass, request: Request, folder: Path, client: Client, signer: TokenSigner | None
+    ) -> None:
         self._request = request
         self._session = Session(allow_remote=False)
         self.items = _by_overlap(overpass.items, request.area)
@@ -234,7 +237,7 @@ def _needed(item: SourceItem, optical_bands: Sequence[str]) -> list[SourceAsset]
 
 
 def _open(
-    folder: Path, item: SourceItem, asset: SourceAsset, request: Request, client: Client, signer: Signer | None
+    folder: Path, item: SourceItem, asset: SourceAsset, request: Request, client: Client, signer: TokenSigner | None
 ) -> RemoteImage:
     remote = RemoteFile(asset.href, f"item {item.id}, asset {asset.key}", signer)
     # named after the address, since files of two sources can have the same name

@@ -14,7 +14,7 @@ from floodseg.catalog.search import SearchResult
 from floodseg.messages import SENSOR_NAMES, percent, printable
 
 if TYPE_CHECKING:  # a search does not need their packages
-    from floodseg.workflows.fetch import FetchedPass
+    from floodseg.workflows.fetched_pass import FetchedPass
     from floodseg.workflows.map_place import FoundScene
 
 

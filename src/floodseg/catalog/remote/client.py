@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from floodseg.catalog.remote.tokens import TokenSigner
 from floodseg.catalog.retries import TEMPORARY_STATUSES, RetryPolicy
 from floodseg.errors import DataError
 
@@ -27,18 +28,6 @@ _LOG = getLogger("floodseg")
 _T = TypeVar("_T")
 
 
-class Signer(Protocol):
-    """Adds a token to an address."""
-
-    def sign(self, href: str) -> str:
-        """Return an address with a valid token."""
-        ...
-
-    def reject(self, signed: str) -> None:
-        """Forget the token of an address that the server refused."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """File on a server."""
@@ -47,7 +36,8 @@ class RemoteFile:
     """Address without access token."""
     name: str
     """Name in messages: "item ID, asset KEY"."""
-    signer: Signer | None = None
+    signer: TokenSigner | None = None
+    """Adds a token to the address; None for public files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ class RemoteImage:
     copy: LocalCopy
     grid: GeoGrid
     """Grid of the image."""
-    dtype: str
     gdal_name: str
     """Name under which GDAL opens the image in the local copy."""
     _tiff: TiffImage
@@ -70,7 +69,6 @@ def open_remote_image(folder: Path, remote: RemoteFile, client: Client, pixel: f
         with rasterio.Env(**gdal_settings(allow_remote=False)), open_with_drivers(copy.path, ("GTiff",)) as source:
             crs = source.crs.to_string() if source.crs is not None else None
             full = GeoGrid(crs, tuple(source.transform)[:6], source.height, source.width)
-            dtype = source.dtypes[0]
     except (NotATiffError, RasterioError) as error:
         raise _not_a_cog(copy, error) from error
     if crs is None or (full.height, full.width) != (images[0].height, images[0].width):
@@ -83,7 +81,7 @@ def open_remote_image(folder: Path, remote: RemoteFile, client: Client, pixel: f
     a, b, c, d, e, f = moved[:6]
     grid = replace(full, transform=(a, b, c, d, e, f), height=tiff.height, width=tiff.width)
     name = str(copy.path) if tiff is images[0] else f"GTIFF_DIR:{tiff.directory}:{copy.path}"
-    return RemoteImage(copy, grid, dtype, name, tiff)
+    return RemoteImage(copy, grid, name, tiff)
 
 
 def read_windows(client: Client, windows: Sequence[tuple[RemoteImage, Window]], *, show_progress: bool = False) -> int:
