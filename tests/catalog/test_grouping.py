@@ -130,7 +130,8 @@ def test_estimated_bytes_follow_the_area_and_are_bounded_by_the_files() -> None:
     grid = {"proj:epsg": 32630, "proj:shape": [20_000, 25_000], "proj:transform": [10, 0, 0, 0, -10, 0]}
     (small,) = group_passes(read(radar_item("2024-10-31T06:00:00Z", WIDE, grid=grid)), area(), NEAR)
     width, height = 0.4 * 111_320 * 0.7735, 0.4 * 111_320  # cosine of 39.4 degrees
-    expected = 2 * (65_536 + 4 * (width / 10 + 512) * (height / 10 + 512))
+    context = 2 * 96 + 512  # pixels of the context and of one block
+    expected = 2 * (65_536 + 4 * (width / 10 + context) * (height / 10 + context))
     assert small.bytes_to_read == pytest.approx(expected, rel=0.01)
     (large,) = group_passes(read(radar_item("2024-10-31T06:00:00Z", WIDE, grid=grid)), area((-9, 30, 9, 50)), NEAR)
     assert large.bytes_to_read == pytest.approx(2 * (65_536 + 4 * 20_000 * 25_000), rel=0.01)

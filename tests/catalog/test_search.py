@@ -121,7 +121,7 @@ def test_next_page_on_a_host_that_was_not_named_is_not_asked_for(tmp_path: Path)
     with catalogue(tmp_path, many(), page_size=4) as (server, source):
         server.next_url = server.url.replace("127.0.0.1", "localhost")
         message = (
-            r"^127\.0\.0\.1:\d+: a part of the search would be asked for from localhost, which the source does not "
+            r"^127\.0\.0\.1:\d+: a part of the search is on localhost, a host that the source does not "
             r'name; set `source` to a TOML file with data_hosts = \["localhost", \.\.\.\]'
         )
         with pytest.raises(DataError, match=message):

@@ -274,6 +274,7 @@ def test_flood_pass_without_valid_pixels_names_the_other_sensor(world: World, tm
     ("changes", "message"),
     [
         ({"permanent_water": "absent.tif"}, "`permanent_water=absent.tif`"),
+        ({"permanent_water": "https://a.b/c.tif"}, "is an address on a network; download the file and set its path"),
         ({"permanent_water": "jrc.tif"}, "`permanent_water=jrc.tif`: holds values from 0 to 90, but a mask holds"),
         ({"permanent_water_threshold": 50}, "`permanent_water_threshold=50`: has no effect without `permanent_water`"),
     ],

@@ -15,6 +15,7 @@ from floodseg.catalog.areas import Area
 from floodseg.catalog.items import SCENE_CLASSES, SourceAsset, SourceItem
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.scaling import number
+from floodseg.config.fetch import DEFAULT_CONTEXT
 
 BANDS_TO_READ: Mapping[Sensor, tuple[str, ...]] = {
     "sar": SAR_BANDS,
@@ -29,6 +30,8 @@ _SAME_FOOTPRINT = 0.9
 """Intersection over union from which two items of the same time show the same ground."""
 _BLOCK = 512
 """Side in pixels of the blocks of a file."""
+_CONTEXT_M = 10.0 * DEFAULT_CONTEXT
+"""Context around the area that is read, in metres."""
 _HEADER_BYTES = 65_536
 """Bytes at the start of a file that hold its directories."""
 _METRES_PER_DEGREE = 111_320.0
@@ -145,10 +148,13 @@ def _bytes_to_read(item: SourceItem, part: Any) -> int:
 
 
 def _asset_bytes(asset: SourceAsset, width: float, height: float) -> int:
-    """Estimate the bytes of the blocks that touch an area of this size in metres: half a block more on each side."""
+    """Estimate the bytes of the blocks that touch an area of this size in metres and its context.
+
+    The blocks extend by half a block on each side.
+    """
     usual = _PIXEL_M.get(asset.band, _USUAL_PIXEL_M)
     pixel = math.hypot(asset.transform[0], asset.transform[3]) or usual if asset.transform else usual
-    columns, rows = width / pixel + _BLOCK, height / pixel + _BLOCK
+    columns, rows = ((side + 2 * _CONTEXT_M) / pixel + _BLOCK for side in (width, height))
     pixels = columns * rows
     if asset.shape:
         pixels = min(columns, asset.shape[1]) * min(rows, asset.shape[0])

@@ -24,8 +24,9 @@ from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.model_choice import AUTO, choose_model
 from floodseg.inference.pipeline import predict_files
 from floodseg.inference.predict import open_model_or_baseline
-from floodseg.messages import SENSOR_NAMES
+from floodseg.messages import SENSOR_NAMES, redacted
 from floodseg.products.folder import check_unfinished
+from floodseg.raster.access import is_remote
 from floodseg.scene.layers.layers import open_layers
 from floodseg.workflows.before import MIN_DATES, choose_before, earlier_period, fetch_before, too_few_note
 from floodseg.workflows.choice import Chosen, choose
@@ -136,6 +137,11 @@ def _check_permanent_water(config: MapPlaceConfig, area: Area) -> None:
     )
     if config.permanent_water is None:
         return
+    if is_remote(config.permanent_water):
+        address = redacted(config.permanent_water)
+        raise ConfigError(
+            f"`permanent_water={address}`: is an address on a network; download the file and set its path"
+        )
     west, south, east, north = area.geometry.bounds
     pixel = max(east - west, north - south) / _CHECKED_PIXELS
     height, width = math.ceil((north - south) / pixel), math.ceil((east - west) / pixel)

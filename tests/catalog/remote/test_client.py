@@ -163,7 +163,7 @@ def test_redirect_to_a_host_that_was_not_named_is_refused(server: FileServer, tm
         with pytest.raises(DataError) as caught:
             client.part(signed_file(server, client), 0, 50)
         assert str(caught.value) == (
-            "item A, asset vv: would be asked for from localhost, which the source does not name; set `source` to a "
+            "item A, asset vv: is on localhost, a host that the source does not name; set `source` to a "
             'TOML file with data_hosts = ["localhost", ...], or use another source'
         )
         assert other.attempts == []
@@ -180,6 +180,6 @@ def test_redirect_on_the_same_host_is_followed(server: FileServer, tmp_path: Pat
 
 def test_file_on_a_host_that_was_not_named_is_not_asked_for(server: FileServer) -> None:
     client = Client(QUICK, hosts=("data.example",))
-    with pytest.raises(DataError, match=r"^item A, asset vv: would be asked for from 127\.0\.0\.1, which the source"):
+    with pytest.raises(DataError, match=r"^item A, asset vv: is on 127\.0\.0\.1, a host that the source"):
         client.part(RemoteFile(server.href("a.tif"), "item A, asset vv"), 0, 50)
     assert server.attempts == []

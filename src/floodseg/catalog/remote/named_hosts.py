@@ -23,7 +23,7 @@ class UnnamedHostError(Exception):
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"would be asked for from {host}, which the source does not name; set `source` to a TOML file with "
+            f"is on {host}, a host that the source does not name; set `source` to a TOML file with "
             f'data_hosts = ["{host}", ...], or use another source'
         )
 

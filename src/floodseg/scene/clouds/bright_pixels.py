@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLUE = 0.2
-SHORTWAVE = 0.18
-"""Lowest reflectance of cloud in B02 and in B11, chosen with benchmarks/accuracy/cloud_masks.py.
+"""Lowest reflectance of cloud in B02, chosen with benchmarks/accuracy/cloud_masks.py.
 
-Water is darker in both, snow is dark in B11, and most ground is dark in B02. Thin cloud is darker in B02; bright sand
-and roofs are as bright as cloud.
+Most ground and thin cloud are darker; bright sand and roofs are not.
 """
+SHORTWAVE = 0.18
+"""Lowest reflectance of cloud in B11, chosen with the same script. Water and snow are darker."""
 
 
 @dataclass(frozen=True, slots=True)
