@@ -21,7 +21,8 @@ from floodseg.catalog.remote.local_copy import MAX_HEADER_BYTES
 from floodseg.catalog.sources import Source
 from floodseg.config.fetch import DEFAULT_CONTEXT, ReadConfig
 from floodseg.geo.grid import GeoGrid
-from floodseg.workflows.fetch import FetchSettings, fetch_pass, fetching
+from floodseg.workflows.fetch import fetch_pass
+from floodseg.workflows.fetching import FetchSettings, fetching
 from place_scenes import QUICK
 
 KM = 10

@@ -204,8 +204,8 @@ def test_too_few_dates_map_without_image_from_before_and_say_so(world: World, tm
 
 def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path) -> None:
     config = from_flat(MapPlaceConfig, service.settings(sensors="optical", out_dir=tmp_path / "out"))
-    plan = find_scene(config)
-    assert (plan.chosen.sar, plan.before) == (None, ())
+    scene = find_scene(config)
+    assert ([each.sensor for each in scene.passes], scene.before) == (["optical"], ())
     flood_map = floodseg.map_place(**service.settings(sensors="optical"), model="ndwi", out_dir=tmp_path / "out")
     assert [each["setting"] for each in flood_map.summary["sources"]] == ["optical"]
     assert "cloud_mask" in flood_map.summary["inputs"]
@@ -214,19 +214,19 @@ def test_optical_map_takes_no_image_from_before(service: Service, tmp_path: Path
 def test_sensors_that_are_near_in_time_are_mapped_together(service: Service, tmp_path: Path) -> None:
     def chosen(**changes: Any) -> tuple[str, ...]:
         config = from_flat(MapPlaceConfig, service.settings(sensors="both", out_dir=tmp_path, **changes))
-        return tuple(each.sensor for each in find_scene(config).chosen.passes)
+        return tuple(each.sensor for each in find_scene(config).passes)
 
     assert chosen() == ("sar", "optical")
     assert len(chosen(days_apart=0.1)) == 1
 
 
-def test_plan_reads_no_file_and_counts_bytes(service: Service, tmp_path: Path) -> None:
+def test_search_reads_no_file_and_counts_bytes(service: Service, tmp_path: Path) -> None:
     config = from_flat(MapPlaceConfig, service.settings(out_dir=tmp_path / "out"))
-    plan = find_scene(config)
+    scene = find_scene(config)
     assert service.files.attempts == []
     assert not (tmp_path / "out").exists()
-    assert len(plan.before) == 3
-    assert plan.bytes_to_read > plan.chosen.passes[0].bytes_to_read > 0
+    assert len(scene.before) == 3
+    assert scene.bytes_to_read > scene.passes[0].bytes_to_read > 0
 
 
 def test_without_permission_nothing_is_asked(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from floodseg.bands import SAR_BANDS
 from floodseg.catalog.passes import Pass
 from floodseg.geo.grid import Window
 from floodseg.system.files import write_text
-from floodseg.workflows.fetch import Fetching, fetch_pass
+from floodseg.workflows.fetch import fetch_pass
 from floodseg.workflows.fetched_pass import FetchedPass, finished_item
+from floodseg.workflows.fetching import Fetching
 from floodseg.workflows.mosaic import median_power, strips
 from floodseg.workflows.pass_files import Coverage, NoValidPixelError, write_area, write_radar
 from floodseg.workflows.pass_images import SAR, Layer

@@ -11,9 +11,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from hashlib import sha256
 from logging import getLogger
 from pathlib import Path
@@ -22,25 +20,23 @@ from urllib.parse import urlsplit
 
 import shapely
 
-from floodseg.catalog.areas import Area
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.permission import PlannedRequest, require_permission
-from floodseg.catalog.remote.client import Client
-from floodseg.catalog.remote.tokens import TokenSigner
 from floodseg.catalog.remote.windows import read_windows
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import planned_search, search_config
-from floodseg.catalog.sources import Source, collections_of, source_of
-from floodseg.config.fetch import DEFAULT_CONTEXT, FetchConfig, ReadConfig
+from floodseg.catalog.sources import collections_of, source_of
+from floodseg.config.fetch import FetchConfig
 from floodseg.config.flat import from_flat
 from floodseg.config.places import SearchConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
-from floodseg.system.files import locked_folder, write_text
+from floodseg.system.files import write_text
 from floodseg.workflows.choice import best_of_each_sensor
 from floodseg.workflows.fetched_pass import FetchedPass, finished_item, write_lists
+from floodseg.workflows.fetching import Fetching, FetchSettings, fetching
 from floodseg.workflows.pass_files import NoValidPixelError, write_area, write_pass
-from floodseg.workflows.pass_images import PassImages, Request
+from floodseg.workflows.pass_images import PassImages
 from floodseg.workflows.pass_item import AREA_FILE, ATTRIBUTION, CHECKSUM, COVERED_SHARE, ITEM_FILE, NOTES, pass_item
 
 _LOG = getLogger("floodseg")
@@ -105,48 +101,6 @@ def require_fetch_permission(config: SearchConfig) -> None:
     require_permission(planned, allowed=config.may_request)
 
 
-@dataclass(frozen=True)
-class FetchSettings:
-    """Settings that all passes of a run share."""
-
-    out_dir: Path
-    context: int = DEFAULT_CONTEXT
-    """Number of pixels to read around the area."""
-    reading: ReadConfig = field(default_factory=ReadConfig)
-    overwrite: bool = False
-    """Replace passes that were fetched with other settings."""
-    show_progress: bool = False
-
-
-@dataclass(frozen=True)
-class Fetching:
-    """Settings, area and connections of a run."""
-
-    settings: FetchSettings
-    area: Area
-    client: Client
-    signer: TokenSigner | None
-
-    def request(self, grid: GeoGrid | None) -> Request:
-        """Return the part of the images to read; ``grid``: grid of a radar image, by default that of the items."""
-        reading = self.settings.reading
-        return Request(self.area.geometry, reading.optical_bands, reading.resolution, self.settings.context, grid)
-
-
-@contextmanager
-def fetching(
-    settings: FetchSettings, area: Area, source: Source, retries: RetryPolicy | None = None
-) -> Iterator[Fetching]:
-    """Lock the folder of the passes and open connections until the block ends; ``retries``: retries of requests."""
-    hosts = source.hosts if source.data_hosts else None
-    with (
-        locked_folder(settings.out_dir, "fetches passes into it"),
-        closing(Client(retries, settings.reading.transfers, hosts)) as client,
-    ):
-        signer = TokenSigner(source.token_address, client.body) if source.token_address else None
-        yield Fetching(settings, area, client, signer)
-
-
 def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> FetchedPass:
     """Fetch a pass unless it is complete. Parts that an interrupted run has read are not read again.
 
@@ -162,12 +116,11 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
     """
     out_dir = run.settings.out_dir
     final, work = out_dir / overpass.id, out_dir / f".{overpass.id}"
-    request = run.request(grid)
-    checksum = _checksum(overpass, request)
+    checksum = _checksum(run, overpass, grid)
     item = finished_item(final, checksum, overwrite=run.settings.overwrite)
     if item is None:
         try:
-            item = _read_pass(run, overpass, request, work, checksum)
+            item = _read_pass(run, overpass, grid, work, checksum)
         except NoValidPixelError:
             shutil.rmtree(work)
             raise
@@ -177,12 +130,12 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
     return FetchedPass(final, overpass, item)
 
 
-def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, checksum: str) -> dict[str, Any]:
+def _read_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None, work: Path, checksum: str) -> dict[str, Any]:
     """Write the files of a pass to ``work/files`` and return its item."""
     files = work / "files"
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir(parents=True)
-    with closing(PassImages(overpass, request, work / "parts", run.client, run.signer)) as images:
+    with closing(PassImages(run, overpass, work / "parts", grid)) as images:
         read_windows(run.client, images.windows(), show_progress=run.settings.show_progress)
         images.settle_offsets()
         share = write_pass(images, run.area.geometry, files)
@@ -197,13 +150,12 @@ def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, chec
     return item
 
 
-def _checksum(overpass: Pass, request: Request) -> str:
+def _checksum(run: Fetching, overpass: Pass, grid: GeoGrid | None) -> str:
     """Return a checksum of the source files, the area and the settings of a pass."""
-    grid = request.grid
+    reading = run.settings.reading
     content = [
         sorted((item.id, asset.href) for item in overpass.items for asset in item.assets.values()),
-        shapely.to_wkt(request.area, rounding_precision=9), list(request.optical_bands), request.resolution,
-        request.context,
-        grid and [grid.crs, list(grid.transform), grid.height, grid.width],
+        shapely.to_wkt(run.area.geometry, rounding_precision=9), list(reading.optical_bands), reading.resolution,
+        run.settings.context, grid and [grid.crs, list(grid.transform), grid.height, grid.width],
     ]  # fmt: skip
     return sha256(json.dumps(content).encode()).hexdigest()[:16]

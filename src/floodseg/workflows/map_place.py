@@ -29,9 +29,10 @@ from floodseg.products.folder import check_unfinished
 from floodseg.raster.access import is_remote
 from floodseg.scene.layers.layers import open_layers
 from floodseg.workflows.before import MIN_DATES, choose_before, earlier_period, fetch_before, too_few_note
-from floodseg.workflows.choice import Chosen, choose
-from floodseg.workflows.fetch import Fetching, FetchSettings, fetch_pass, fetching, require_fetch_permission
+from floodseg.workflows.choice import choose
+from floodseg.workflows.fetch import fetch_pass, require_fetch_permission
 from floodseg.workflows.fetched_pass import FetchedPass, set_map_notes
+from floodseg.workflows.fetching import Fetching, FetchSettings, fetching
 from floodseg.workflows.pass_files import NoValidPixelError
 
 _CHECKED_PIXELS = 1000
@@ -43,7 +44,8 @@ class FoundScene:
     """Passes from which a map is made."""
 
     found: SearchResult
-    chosen: Chosen
+    passes: tuple[Pass, ...]
+    """One pass of each sensor, or of one alone; radar first."""
     before: tuple[Pass, ...]
     """Earlier radar passes, whose median is the image from before the flood; empty without such an image."""
     notes: tuple[str, ...]
@@ -52,7 +54,7 @@ class FoundScene:
     @property
     def bytes_to_read(self) -> int:
         """Estimate of the bytes of all bands inside the area."""
-        return sum(overpass.bytes_to_read for overpass in (*self.chosen.passes, *self.before))
+        return sum(overpass.bytes_to_read for overpass in (*self.passes, *self.before))
 
 
 def map_place(
@@ -87,15 +89,15 @@ def find_scene(config: MapPlaceConfig, retries: RetryPolicy | None = None) -> Fo
     area = area_of(config.search.area)
     _check_permanent_water(config, area)
     found = search_config(config.search, retries, area)
-    chosen = choose(found.passes, config.days_apart)
+    passes = choose(found.passes, config.days_apart)
     notes = list(found.notes)
     before: tuple[Pass, ...] = ()
-    if config.before == "auto" and chosen.sar is not None:
-        before = choose_before(chosen.sar, _earlier_passes(found, chosen.sar, retries))
+    if config.before == "auto" and passes[0].sensor == "sar":
+        before = choose_before(passes[0], _earlier_passes(found, passes[0], retries))
         if len(before) < MIN_DATES:
-            notes.append(too_few_note(chosen.sar, len(before)))
+            notes.append(too_few_note(passes[0], len(before)))
             before = ()
-    return FoundScene(found, chosen, before, tuple(notes))
+    return FoundScene(found, passes, before, tuple(notes))
 
 
 def fetch_and_map(
@@ -109,7 +111,7 @@ def fetch_and_map(
 ) -> FloodMap:
     """Fetch the passes of a scene and map them; see :func:`map_place`. ``retries``: attempts of each request."""
     check_unfinished(config.out_dir, overwrite=overwrite)
-    sensors = [overpass.sensor for overpass in scene.chosen.passes]
+    sensors = [overpass.sensor for overpass in scene.passes]
     chosen, reason = choose_model(model or AUTO, sar="sar" in sensors, optical="optical" in sensors)
     # the model is opened before the images are fetched: they need its context, and its errors come early
     runtime, name = open_model_or_baseline(chosen, config.mapping)
@@ -150,11 +152,11 @@ def _check_permanent_water(config: MapPlaceConfig, area: Area) -> None:
 
 def _fetch_scene(config: MapPlaceConfig, scene: FoundScene, run: Fetching) -> SceneConfig:
     fetched: dict[Sensor, FetchedPass] = {}
-    for overpass in scene.chosen.passes:
+    for overpass in scene.passes:
         try:
             fetched[overpass.sensor] = fetch_pass(run, overpass)
         except NoValidPixelError as error:
-            if len(scene.chosen.passes) == 1:
+            if len(scene.passes) == 1:
                 raise
             raise DataError(
                 f"{error.reason}; set `sensors={_other(overpass.sensor)}`, or other dates with `date` or `dates`"

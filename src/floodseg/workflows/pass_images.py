@@ -15,8 +15,7 @@ import shapely.geometry
 from floodseg.bands import SAR_BANDS
 from floodseg.catalog.items import SCENE_CLASSES, Scaling, SourceAsset, SourceItem
 from floodseg.catalog.passes import Pass
-from floodseg.catalog.remote.client import Client, RemoteFile
-from floodseg.catalog.remote.tokens import TokenSigner
+from floodseg.catalog.remote.client import RemoteFile
 from floodseg.catalog.remote.windows import RemoteImage, open_remote_image
 from floodseg.catalog.scaling import settle_offset
 from floodseg.errors import DataError
@@ -26,6 +25,7 @@ from floodseg.geo.warped_source import Method, WarpedSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.image import ImageFile, read_block
 from floodseg.scene.session import Session
+from floodseg.workflows.fetching import Fetching
 from floodseg.workflows.target_grid import enclosing_grid, source_window, with_pixel
 
 SAR, CLASSES = "sar", "scl"
@@ -55,21 +55,6 @@ class Layer:
         return Quantity("sar", "db", scaling.sar_units) if self.name == SAR else Quantity("optical", "reflectance")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Part and resolution of the images that are read."""
-
-    area: Any
-    """Shapely polygons in degrees."""
-    optical_bands: tuple[str, ...]
-    resolution: float | None = None
-    """Pixel size in metres; None keeps the pixel size of each band."""
-    context: int = 0
-    """Number of pixels to read around the area, counted in the smallest pixels of the pass."""
-    grid: GeoGrid | None = None
-    """Grid of a radar image; None takes that of the item that covers most of the area."""
-
-
 class PassImages:
     """The images of a pass on the grids of its layers.
 
@@ -77,11 +62,10 @@ class PassImages:
     read with :func:`floodseg.catalog.remote.windows.read_windows` for all of :meth:`windows`.
 
     Args:
+        run: settings, area and connections.
         overpass: the pass.
-        request: what to read.
         folder: folder of the partial copies of its files.
-        client: sends the requests.
-        signer: signs addresses; None for public files.
+        grid: grid of a radar image; None takes that of the item that covers most of the area.
 
     Attributes:
         items: items that overlap the area, the one that covers most of it first.
@@ -92,16 +76,14 @@ class PassImages:
         DataError: a file cannot be read.
     """
 
-    def __init__(
-        self, overpass: Pass, request: Request, folder: Path, client: Client, signer: TokenSigner | None
-    ) -> None:
-        self._request = request
+    def __init__(self, run: Fetching, overpass: Pass, folder: Path, grid: GeoGrid | None = None) -> None:
+        self._run, self._grid = run, grid
         self._session = Session(allow_remote=False)
-        self.items = _by_overlap(overpass.items, request.area)
+        self.items = _by_overlap(overpass.items, run.area.geometry)
         has_classes = all(SCENE_CLASSES in item.assets for item in self.items)
-        bands = (*request.optical_bands, *([SCENE_CLASSES] if has_classes else []))
+        bands = (*run.settings.reading.optical_bands, *([SCENE_CLASSES] if has_classes else []))
         assets = [(item, asset) for item in self.items for asset in _needed(item, bands)]
-        opened = client.run_all([partial(_open, folder, *pair, request, client, signer) for pair in assets])
+        opened = run.client.run_all([partial(_open, run, folder, *pair) for pair in assets])
         self._images: dict[tuple[str, str], RemoteImage] = {
             (item.id, asset.band): image for (item, asset), image in zip(assets, opened, strict=True)
         }
@@ -193,14 +175,14 @@ class PassImages:
 
     def _plan_layers(self) -> list[Layer]:
         """Return the layers: bands of equal pixel size, on the grids of the item that covers most of the area."""
-        first, request = self.items[0], self._request
+        first, settings = self.items[0], self._run.settings
         grids = {band: image.grid.north_up for (item, band), image in self._images.items() if item == first.id}
-        sizes = {band: max(abs(grid.transform[0]), request.resolution or 0.0) for band, grid in grids.items()}
+        sizes = {band: max(abs(grid.transform[0]), settings.reading.resolution or 0.0) for band, grid in grids.items()}
         coarsest = max(grids.values(), key=lambda grid: abs(grid.transform[0]))
-        margin = math.ceil(request.context * min(sizes.values()) / abs(coarsest.transform[0]))
-        extent = request.grid or enclosing_grid(request.area, coarsest, margin)
+        margin = math.ceil(settings.context * min(sizes.values()) / abs(coarsest.transform[0]))
+        extent = self._grid or enclosing_grid(self._run.area.geometry, coarsest, margin)
         if first.sensor == "sar":
-            return [Layer(SAR, SAR_BANDS, request.grid or with_pixel(extent, max(sizes.values())))]
+            return [Layer(SAR, SAR_BANDS, self._grid or with_pixel(extent, max(sizes.values())))]
         optical = [band for band in grids if band != SCENE_CLASSES]
         layers = [
             Layer(
@@ -236,11 +218,9 @@ def _needed(item: SourceItem, optical_bands: Sequence[str]) -> list[SourceAsset]
     return [item.assets[band] for band in bands]
 
 
-def _open(
-    folder: Path, item: SourceItem, asset: SourceAsset, request: Request, client: Client, signer: TokenSigner | None
-) -> RemoteImage:
-    remote = RemoteFile(asset.href, f"item {item.id}, asset {asset.key}", signer)
+def _open(run: Fetching, folder: Path, item: SourceItem, asset: SourceAsset) -> RemoteImage:
+    remote = RemoteFile(asset.href, f"item {item.id}, asset {asset.key}", run.signer)
     # named after the address, since files of two sources can have the same name
     copies = folder / sha256(asset.href.encode()).hexdigest()[:12]
     copies.mkdir(parents=True, exist_ok=True)
-    return open_remote_image(copies, remote, client, request.resolution)
+    return open_remote_image(copies, remote, run.client, run.settings.reading.resolution)

@@ -48,7 +48,7 @@ def print_scene(scene: "FoundScene") -> None:
     """Print the passes of a map and what would be read."""
     console = Console(highlight=False, markup=False)
     console.print(f"{printable(scene.found.area.label)} in {scene.found.source.name}: passes to map", soft_wrap=True)
-    console.print(passes_table(scene.chosen.passes))
+    console.print(passes_table(scene.passes))
     if scene.before:
         console.print("the image from before is the median of")
         console.print(passes_table(scene.before))
