@@ -73,3 +73,10 @@ def test_window_in_a_neighbouring_zone_holds_all_pixels_that_the_warper_reads(ta
         assert part.top + part.height <= window.top + window.height
         assert part.left + part.width <= window.left + window.width
     assert window.height * window.width < 1.5 * sum(part.height * part.width for part in read)
+
+
+def test_margin_is_added_on_each_side() -> None:
+    reference = GeoGrid("EPSG:32632", (20.0, 0.0, 700_000.0, 0.0, -20.0, 5_000_000.0), 1000, 1000)
+    polygons = box(11.6, 45.1, 11.61, 45.11)
+    narrow, wide = enclosing_grid(polygons, reference), enclosing_grid(polygons, reference, margin=3)
+    assert wide == narrow.crop(Window(-3, -3, narrow.height + 6, narrow.width + 6))
