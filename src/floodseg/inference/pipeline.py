@@ -98,9 +98,8 @@ def predict_files(
     check_unfinished(config.out_dir, overwrite=overwrite)
     files = config.scene
     with ExitStack() as stack:
-        window = area = None
-        if files.aoi is not None:
-            window, area = area_windows(config, runtime, reference_grid(files, runtime.bands))
+        grid = reference_grid(files, runtime.bands) if files.aoi is not None else None
+        window, area = area_windows(config, runtime, grid) if grid is not None else (None, None)
         scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
         _check_georeference(files, scene.grid)
         hide_clouds(scene, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
@@ -141,14 +140,13 @@ def _map_and_write(
     run: _Run, scene: Scene, earlier_scene: Scene | None, area: Window | None, start_time: float
 ) -> dict[str, Any]:
     """Map an open scene, and the earlier radar image if any, and write the products of ``area``, by default all."""
-    config, mapping = run.config, run.config.mapping
-    if not isinstance(run.runtime_or_baseline, Runtime):
-        scene = run.runtime_or_baseline.view(scene)
+    config, mapping, runtime = run.config, run.config.mapping, run.runtime_or_baseline
+    if not isinstance(runtime, Runtime):
+        scene = runtime.view(scene)
     area = area or Window(0, 0, scene.grid.height, scene.grid.width)
     mapped = CroppedScene(scene, area)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, mapped.grid)))
-        runtime = run.runtime_or_baseline
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
             runtime = runtime.fit(mapped, layers, mapping, show_progress=run.show_progress)
         recorded_scene = ThumbnailScene(scene, overlap_of(runtime, mapping), area)
