@@ -42,7 +42,7 @@ class FetchConfig(Settings):
     search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
     out_dir: Path = Path("passes")
     """Folder of the passes: one folder for each, with its images, its area and its STAC item."""
-    context: WholeNumber = DEFAULT_CONTEXT
+    context: Integer = DEFAULT_CONTEXT
     """Number of pixels around the area that are fetched, too, so that a model has the same context at the border of the
     area as inside it. The default is enough for the models that floodseg predict chooses, and 128 for all."""
     reading: Annotated[ReadConfig, Parameter(name="*")] = field(default_factory=ReadConfig)
