@@ -59,6 +59,7 @@ class _Run:
 
     config: PredictConfig
     runtime_or_baseline: Runtime | ClassicalMethod
+    has_optical: bool
     model: str
     model_choice: str | None
     member: CollectionMember | None
@@ -104,7 +105,7 @@ def predict_files(
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
-        run = _Run(config, runtime, model, model_choice, member, overwrite, show_progress)
+        run = _Run(config, runtime, bool(files.optical), model, model_choice, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, start_time)
 
 
@@ -125,12 +126,14 @@ def predict_arrays(
     start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
     check_unfinished(config.out_dir, overwrite=overwrite)
+    has_optical = False
     if isinstance(scene, BaseScene):
+        has_optical = scene.optical_source is not None
         method, threads = config.scene.cloud_mask, config.mapping.thread_count
         hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
     if window is not None:
         scene = CroppedScene(scene, window)
-    run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
+    run = _Run(config, runtime, has_optical, model, model_choice, None, overwrite, show_progress)
     return _map_and_write(run, scene, None, start_time)
 
 
@@ -209,16 +212,17 @@ def _product_info(
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
-        settings=_settings(run.config),
+        settings=_settings(run),
         member=run.member,
         sources=image_sources(run.config.scene),
     )
 
 
-def _settings(config: PredictConfig) -> dict[str, Any]:
+def _settings(run: _Run) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
+    config = run.config
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
-    if config.scene.cloud_mask in CLOUD_METHODS and config.scene.optical:
+    if config.scene.cloud_mask in CLOUD_METHODS and run.has_optical:
         left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in left_out}
@@ -280,10 +284,10 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
 
 
 def _margin_note(shares: Mapping[str, float], margin: int) -> list[str]:
-    """Return a note on the pixels beside invalid optical pixels, as the only item of a list, if a map has any."""
+    """Return a note on the pixels beside those of radar alone, as the only item of a list, if a map has any."""
     if not margin or not shares["sar"] or not shares["both"]:
         return []
-    return [f"within {margin} rows and columns of an invalid optical pixel, radar decides alone"]
+    return [f"within {margin} rows and columns of a pixel without a valid optical image, radar decides alone"]
 
 
 def _log_missing_date(info: ProductInfo) -> list[str]:

@@ -171,6 +171,8 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
 
     The scene has the model's channels and no optical image. ``grid`` is the product grid of the main scene.
 
+    ``bands`` has radar bands, and the settings name a radar image, see ``check_settings``.
+
     Raises:
         ConfigError, DataError: as ``open_scene``.
     """
@@ -183,8 +185,6 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         scene.check(image)
         return scene
 
-    if not config.sar_before or not bands.sar:
-        raise ConfigError("`sar_before`: is empty, or the model takes no radar image; leave it out")
     return _close_on_error(Session(allow_remote=config.allow_remote), open_before)
 
 
