@@ -132,7 +132,7 @@ def test_mask_in_memory_is_refused_with_what_works_instead(files: Path) -> None:
     mask = np.zeros((96, 96), np.uint8)
     with pytest.raises(ConfigError, match="`cloud_mask`: is an array; set hidden pixels of `optical` to NaN"):
         floodseg.predict_scene(optical=optical_values(96, 96), cloud_mask=mask, **PLACE)
-    with pytest.raises(ConfigError, match="`cloud_mask`: is an array; write it to a raster, and pass that"):
+    with pytest.raises(ConfigError, match="`cloud_mask`: is an array; write it to a raster and pass that"):
         floodseg.predict_scene(optical=files / "optical.tif", cloud_mask=mask)
 
 

@@ -11,7 +11,7 @@ from rasterio.control import GroundControlPoint
 from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError, FloodsegError
-from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.grid import Window
 from floodseg.raster.access import is_remote
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, write_optical, write_raster, write_sar

@@ -96,7 +96,7 @@ def predict_scene(
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
     if _is_array(settings.get("cloud_mask")):
-        remedy = "set hidden pixels of `optical` to NaN" if _is_array(optical) else "write it to a raster, and pass that"
+        remedy = "set hidden pixels of `optical` to NaN" if _is_array(optical) else "write it to a raster and pass that"
         raise ConfigError(f"`cloud_mask`: is an array; {remedy}")
     array_settings = {"optical_bands": optical_bands, "crs": crs, "transform": transform}
 

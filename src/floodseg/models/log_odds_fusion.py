@@ -47,7 +47,8 @@ class LogOddsFusion:
 
         It is 0 without a margin, else a multiple of 64.
         """
-        return -(-(2 * self.optical_margin + BLEND_WIDTH) // _OVERLAP_STEP) * _OVERLAP_STEP if self.optical_margin else 0
+        smallest = 2 * self.optical_margin + BLEND_WIDTH if self.optical_margin else 0
+        return -(-smallest // _OVERLAP_STEP) * _OVERLAP_STEP
 
     def combine(self, sar_log_odds: Array, optical_log_odds: Array) -> Array:
         """Return the log-odds of water with both sensors.

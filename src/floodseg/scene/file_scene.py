@@ -7,7 +7,6 @@ import numpy as np
 
 from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig, layer_file
-from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values

@@ -27,12 +27,7 @@ def check_method(method: str, bands: Bands) -> None:
         method: value of ``cloud_mask``.
         bands: bands of the model.
     """
-    close = get_close_matches(Path(method).name.lower(), CLOUD_METHODS, n=1)
-    if method not in CLOUD_METHODS and close and not (Path(method).suffix or is_remote(method) or Path(method).exists()):
-        raise ConfigError(
-            f"`cloud_mask={method}`: is neither {', '.join(CLOUD_METHODS[:-1])} nor {CLOUD_METHODS[-1]}, and no file "
-            f"has this name; did you mean `cloud_mask={close[0]}`?"
-        )
+    _check_spelling(method)
     if method != "csmask":
         return
     if not _takes_reflectance(bands):
@@ -40,6 +35,16 @@ def check_method(method: str, bands: Bands) -> None:
             "`cloud_mask=csmask`: finds clouds in reflectance of one date, which this model does not take; leave it out"
         )
     require_csmask()
+
+
+def _check_spelling(method: str) -> None:
+    path = Path(method)
+    close = get_close_matches(path.name.lower(), CLOUD_METHODS, n=1)
+    if close and method not in CLOUD_METHODS and not (path.suffix or is_remote(method) or path.exists()):
+        raise ConfigError(
+            f"`cloud_mask={method}`: is neither {', '.join(CLOUD_METHODS[:-1])} nor {CLOUD_METHODS[-1]}, and no file "
+            f"has this name; did you mean `cloud_mask={close[0]}`?"
+        )
 
 
 def hide_clouds(
