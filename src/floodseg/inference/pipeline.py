@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
+from floodseg.bands import SENSOR_SETS, SENSORS, VALIDITY_CODES, Bands, Sensor, band_date
 from floodseg.config.base import flatten
 from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.earlier_water import EarlierWater
+from floodseg.inference.notes import log_missing_date, sensor_notes
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
@@ -59,7 +60,7 @@ class _Run:
 
     config: PredictConfig
     runtime_or_baseline: Runtime | ClassicalMethod
-    has_optical: bool
+    images: Sequence[Sensor]
     model: str
     model_choice: str | None
     member: CollectionMember | None
@@ -105,7 +106,8 @@ def predict_files(
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
-        run = _Run(config, runtime, bool(files.optical), model, model_choice, member, overwrite, show_progress)
+        images = [sensor for sensor in SENSORS if getattr(files, sensor)]
+        run = _Run(config, runtime, images, model, model_choice, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, start_time)
 
 
@@ -115,25 +117,24 @@ def predict_arrays(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    images: Sequence[Sensor] = SENSORS,
     model_choice: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Map an open scene of arrays and write its products; see :func:`predict_files`.
 
-    ``config.scene`` has the layers and the date, but no images.
+    ``config.scene`` has the layers and the date, but no images; ``images`` are the sensors of the scene.
     """
     start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
     check_unfinished(config.out_dir, overwrite=overwrite)
-    has_optical = False
     if isinstance(scene, BaseScene):
-        has_optical = scene.optical_source is not None
         method, threads = config.scene.cloud_mask, config.mapping.thread_count
         hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
     if window is not None:
         scene = CroppedScene(scene, window)
-    run = _Run(config, runtime, has_optical, model, model_choice, None, overwrite, show_progress)
+    run = _Run(config, runtime, images, model, model_choice, None, overwrite, show_progress)
     return _map_and_write(run, scene, None, start_time)
 
 
@@ -169,8 +170,8 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
             *(note for source in info.sources for note in source.notes),
-            *_log_missing_date(info),
-            *_margin_note(sink.sensor_shares(), runtime.optical_margin),
+            *log_missing_date(info),
+            *sensor_notes(runtime, sink.sensor_shares(), run.images, earlier_radar=earlier_water is not None),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
@@ -222,7 +223,7 @@ def _settings(run: _Run) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
     config = run.config
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
-    if config.scene.cloud_mask in CLOUD_METHODS and run.has_optical:
+    if config.scene.cloud_mask in CLOUD_METHODS and "optical" in run.images:
         left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in left_out}
@@ -281,20 +282,3 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
         f"image that covers the area, or correct its nodata value{clear}"
     )
-
-
-def _margin_note(shares: Mapping[str, float], margin: int) -> list[str]:
-    """Return a note on the pixels beside those of radar alone, as the only item of a list, if a map has any."""
-    if not margin or not shares["sar"] or not shares["both"]:
-        return []
-    return [f"within {margin} rows and columns of a pixel without a valid optical image, radar decides alone"]
-
-
-def _log_missing_date(info: ProductInfo) -> list[str]:
-    """Log a note if the scene has no date, and return it as the only item of a list."""
-    if info.acquisition is not None:
-        return []
-    names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"
-    note = f"{names}: no date in the tags or the file name, so item.json is not written; set `datetime`"
-    _LOG.warning("%s", note)
-    return [note]

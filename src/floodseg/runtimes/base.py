@@ -60,6 +60,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def finds_clouds(self) -> bool:
+        """True if the model finds clouds in the optical image, under which its radar model decides alone."""
+        ...
+
+    @property
     def overlap(self) -> int:
         """Overlap of neighbouring windows, in pixels. With it the result does not depend on the window size."""
         ...

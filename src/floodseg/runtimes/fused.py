@@ -41,6 +41,7 @@ class FusedRuntime:
         # by validity code: none, radar, optical, both
         both = decision.threshold
         self.thresholds = (both, sar.thresholds[SAR_VALID], optical.thresholds[OPTICAL_VALID], both)
+        self.finds_clouds = False
         self.optical_margin = fusion.optical_margin
         self.overlap = max(sar.overlap, optical.overlap, fusion.overlap)
         self.concurrency = min(sar.concurrency, optical.concurrency)

@@ -79,14 +79,16 @@ class FileScene(BaseScene):
         pixel_counts = self._pixel_counts if image.request.unit == "db" else None
         self._images[image.request.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, pixel_counts))
         self.inputs[image.request.setting] = image.request.references
-        self.add_note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
+        self.add_note(*image.assumptions, _resampling_note(image, files))
         if image.request.setting == "optical":
             self._optical_source = OpticalSource(
                 image.name, image.available_bands, image.level,
                 lambda bands: self._open_bands(image.request, reference_name, reference, bands),
             )  # fmt: skip
         if image.scene_classes is not None:
-            classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
+            file = image.scene_classes
+            placed, _ = place_on_grid(file.path, file.grid, reference_name, reference)
+            classes = WarpedFile(self._session, replace(file, grid=placed), self.grid, None)
             self.hide(
                 lambda window: np.isin(classes.read(window).values[0], list(CLOUD_CLASSES)), "its scene classification"
             )
@@ -131,6 +133,12 @@ class FileScene(BaseScene):
     def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         images = self._images[sensor]
         return np.logical_and.reduce([image.read(window, values) for image in images]) if images else None
+
+
+def _resampling_note(image: Image, files: Sequence[WarpedFile]) -> str | None:
+    """Return the note on the files of an image that are resampled to the grid, None if none is."""
+    names = [each.path for each, file in zip(image.files, files, strict=True) if file.resampling is not None]
+    return resampling_note(" ".join(names), [file.resampling for file in files])
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:

@@ -208,7 +208,9 @@ def _to_current_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Te
     """Convert the names in an older file of weights, if the encoder's family in timm has a conversion."""
     import timm
 
-    convert = getattr(importlib.import_module(timm.models.model_entrypoint(name).__module__), "checkpoint_filter_fn", None)
+    convert = getattr(
+        importlib.import_module(timm.models.model_entrypoint(name).__module__), "checkpoint_filter_fn", None
+    )
     if convert is None:
         return state
     with torch.device("meta"):  # the conversion only needs shapes
