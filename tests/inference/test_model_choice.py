@@ -95,7 +95,7 @@ def test_sensor_shares_are_those_of_the_valid_pixels(files: Path) -> None:
     margin = next(each.description["fusion"]["optical_margin"] for each in shipped_models() if each.name == "s1s2")
     assert shares["sar"] == 48 * (24 + margin) / pixels
     assert sum(shares.values()) == pytest.approx(1)
-    note = f"within {margin} rows and columns of a pixel without a valid optical image, radar decides alone"
+    note = f"within {margin} rows and columns of a pixel that only radar sees, radar decides alone"
     assert note in summary["assumptions"]
     assert note not in clear["assumptions"]
 

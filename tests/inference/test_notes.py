@@ -32,7 +32,7 @@ def test_an_image_that_decides_no_pixel_is_reported(caplog: pytest.LogCaptureFix
 def test_margin_and_clouds_of_the_model_are_reported_where_they_have_an_effect() -> None:
     margin, detector = PointwiseRuntime(optical_margin=15), PointwiseRuntime(finds_clouds=True)
     assert notes(margin, shares(0.3, 0, 0.7)) == [
-        "within 15 rows and columns of a pixel without a valid optical image, radar decides alone"
+        "within 15 rows and columns of a pixel that only radar sees, radar decides alone"
     ]
     assert not notes(margin, shares(0, 0, 1))
     [note] = notes(detector, shares(0, 0, 1))

@@ -28,10 +28,8 @@ def sensor_notes(
                 notes.append(f"the {SENSOR_NAMES[sensor]} image decides no pixel: it is nodata or hidden everywhere")
                 _LOG.warning("%s", notes[-1])
     if runtime.optical_margin and shares["sar"] and shares["both"]:
-        notes.append(
-            f"within {runtime.optical_margin} rows and columns of a pixel without a valid optical image, radar decides "
-            "alone"
-        )
+        margin = runtime.optical_margin
+        notes.append(f"within {margin} rows and columns of a pixel that only radar sees, radar decides alone")
     if runtime.finds_clouds and shares["both"]:
         notes.append(
             "under clouds that the model finds in the optical image, its radar model decides; these pixels count as "

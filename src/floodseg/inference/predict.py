@@ -112,8 +112,8 @@ def predict_scene(
         layers = SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS})
         layers_config = replace(config, scene=layers)
         return predict_arrays(
-            scene, layers_config, runtime, name, images=scene.sensors, model_choice=reason,
-             overwrite=overwrite, show_progress=show_progress,
+            scene, layers_config, runtime, name,
+            images=scene.sensors, model_choice=reason, overwrite=overwrite, show_progress=show_progress,
         )  # fmt: skip
 
     if out_dir is not None:
