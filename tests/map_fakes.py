@@ -85,6 +85,7 @@ class PointwiseRuntime:
     thresholds: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
     overlap: int = 64
     optical_margin: int = 0
+    finds_clouds: bool = False
     concurrency: int = 8
     batch: int = 1
     max_windows: int = 1000

@@ -10,6 +10,7 @@ receptive field of its convolutions. ``--overlaps`` adds further overlaps.
 """
 
 import copy
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,7 @@ def without_attention(model: FloodModel) -> FloodModel:
     if isinstance(model.network, LiteFloodNet):
         model.network.context.gain.zero_()
     elif isinstance(decoder := getattr(model.network, "decoder", None), EfficientDualBranchDecoder):
-        decoder.set_transformer_weight(0)
+        decoder.alpha.fill_(-math.inf)  # weight 0 of the transformer
     else:
         raise ConfigError(
             f"--models: the attention of '{model.spec.architecture}' has no weight; give lite or efficient"
@@ -160,8 +161,13 @@ def compare_tiles(scene: ChipScene, runtime: TorchRuntime, config: MapConfig, ti
         "steps": {
             tile: _steps(plan, maps[index], maps[index - 1], valid) for index, (tile, plan) in enumerate(plans.items())
         },
-        "computed_per_pixel": {tile: round(plan.computed_ratio(), 2) for tile, plan in plans.items()},
+        "computed_per_pixel": {tile: round(_computed_per_pixel(plan), 2) for tile, plan in plans.items()},
     }
+
+
+def _computed_per_pixel(plan: Tiling) -> float:
+    """Return the pixels of all windows per pixel of the scene, which shows the cost of the overlap."""
+    return plan.rows.count * plan.columns.count * math.prod(plan.shape) / (plan.rows.size * plan.columns.size)
 
 
 def _steps(

@@ -77,9 +77,9 @@ QA60_VALUES = (0, 1024, 2048, 3072)
 _COLOUR_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11",
-    "swir22": "B12", "nir_broad": "B08", "nir_narrow": "B8A", "swir1": "B11", "swir_1": "B11", "swir2": "B12",
-    "swir_2": "B12",
+    "swir22": "B12", "nirbroad": "B08", "nirnarrow": "B8A", "swir1": "B11", "swir2": "B12",
 }  # fmt: skip
+"""Band of each colour name of STAC and HLS, written without separators."""
 Numbering = Literal["sentinel-2", "landsat-8", "landsat-4"]
 """Meaning of optical band numbers: Sentinel-2, Landsat 8 and 9 (also HLS L30), or Landsat 4 to 7."""
 
@@ -129,16 +129,17 @@ def identify_band(text: str | None, sensor: Sensor, numbering: Numbering = "sent
 
 
 def product_level(bands: Collection[str], names: Sequence[str] = ()) -> ProductLevel | None:
-    """Return the level of an optical image from its bands, or from the names of its files; None if neither shows it.
+    """Return the level of an optical image from the names of its files, else from its bands; None if neither shows it.
 
-    Only L1C has the cirrus band B10. An image with all other bands of Sentinel-2 is L2A.
+    Of Sentinel-2 products, only L1C has the cirrus band B10; an image with all other bands is L2A. Files of HLS may
+    hold B10, too, and L1C may be stored without it.
     """
+    found = [match for name in names if (match := _LEVEL.search(PurePosixPath(name).name))]
+    if found:
+        return "L1C" if found[0][1] else "L2A"
     if "B10" in bands:
         return "L1C"
-    if set(L2A_BANDS) <= set(bands):
-        return "L2A"
-    found = [match for name in names if (match := _LEVEL.search(PurePosixPath(name).name))]
-    return None if not found else "L1C" if found[0][1] else "L2A"
+    return "L2A" if set(L2A_BANDS) <= set(bands) else None
 
 
 def names_scene_classes(text: str | None) -> bool:
@@ -156,8 +157,8 @@ def _polarisations(text: str) -> set[str]:
 
 
 def _optical_bands(text: str, numbering: Numbering) -> set[str]:
-    if text in _COLOUR_NAMES:
-        return {_COLOUR_NAMES[text]}
+    if (name := re.sub(r"[ _-]+", "", text)) in _COLOUR_NAMES:
+        return {_COLOUR_NAMES[name]}
     names = {
         f"B{int(number)}A" if suffix else f"B{int(number):02d}" for number, suffix in _OPTICAL_PATTERN.findall(text)
     }

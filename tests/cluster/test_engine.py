@@ -13,12 +13,13 @@ import distributed
 from floodseg.cluster import engine, tasks
 from floodseg.cluster.engine import dask_client, map_scenes
 from floodseg.cluster.fingerprint import ModelIdentity
+from floodseg.cluster.many import predict_many
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig, SceneConfig
 from floodseg.errors import ClusterError, ConfigError, DataError, FolderInUseError
-from many_runs import free_address
+from many_runs import free_address, write_list
 
 from .conftest import threads_cluster
 
@@ -62,6 +63,14 @@ def test_scenes_of_two_runs_have_different_keys(tries):
     for _ in range(2):
         assert len(list(map_scenes(scenes("good"), RUN, ManyConfig()))) == 1
     assert tries == ["good", "good"]
+
+
+def test_scenes_of_a_list_are_mapped_by_a_worker(connections, tmp_path):
+    report = predict_many(write_list(tmp_path, 2, 32), ManyConfig(tmp_path / "out"), "otsu")
+    assert (report.mapped, report.failed) == (2, {})
+    assert connections == [ManyConfig().cluster]
+    for name in ("scene-0", "scene-1"):
+        assert (tmp_path / f"out/scenes/{name}/flood.tif").exists()
 
 
 def unpicklable(cause: Any) -> DataError:

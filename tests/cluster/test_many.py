@@ -166,6 +166,7 @@ def test_worker_with_another_version_fails(run, monkeypatch):
     assert "has floodseg 9.9, but the run was started with 0.1.0; install the same version" in errors
 
 
+@pytest.mark.slow
 def test_local_worker_process_maps(start, scenes, tmp_path):
     process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
     output, errors = process.communicate(timeout=120)

@@ -230,6 +230,17 @@ def test_stac_keys_with_sensor_and_resolution(tmp_path, caplog):
     assert "ignored assets: B03_20m, TCI_10m, schema-product-vv" in caplog.text
 
 
+def test_scene_classes_are_read_with_the_optical_bands(tmp_path):
+    assets = {"SCL_60m": asset("scl_60.tif"), "SCL_20m": asset("scl.tif"), "B03_10m": asset("b03.tif"),
+              "vv": asset("vv.tif")}  # fmt: skip
+    [scene] = read(tmp_path / "item.json", json.dumps(item("a", assets)))
+    assert (scene.config.optical, scene.config.cloud_mask) == ((f"{tmp_path}/b03.tif", f"{tmp_path}/scl.tif"), "auto")
+    [scene] = read(tmp_path / "item.json", json.dumps(item("a", {"scl": asset("s.tif"), "green": asset("g.tif")})))
+    assert scene.config.optical == (f"{tmp_path}/g.tif", f"{tmp_path}/s.tif")
+    [radar] = read(tmp_path / "item.json", json.dumps(item("a", assets)), bands=RADAR)
+    assert radar.config.optical == ()
+
+
 def test_storage_in_stac_items_is_reported(tmp_path, caplog):
     plain = asset("b03.tif") | {"raster:bands": [{"nodata": 0, "scale": 1, "data_type": "uint16"}]}
     scaled = asset("b08.tif") | {"raster:bands": [{"nodata": 0, "scale": 0.0001, "offset": -0.1}]}

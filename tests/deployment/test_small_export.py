@@ -59,6 +59,7 @@ def test_export_writes_a_file_that_agrees_with_pytorch(
     assert expected[valid].std() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_spectral_exports_and_maps_any_size(
     format: Literal["onnx", "openvino"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

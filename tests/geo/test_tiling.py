@@ -104,10 +104,9 @@ def test_padded_end_does_not_depend_on_the_tile_size() -> None:
         assert len(ends) == 1
 
 
-def test_tiling_has_one_window_shape_and_a_computed_ratio() -> None:
+def test_tiling_has_one_window_shape() -> None:
     tiling = Tiling.plan(300, 500, 256, 64)
     assert tiling.shape == (320, 288)
     assert (tiling.rows.count, tiling.columns.count) == (1, 2)
     window = tiling.window(0, 1)
     assert (window.top, window.left, window.height, window.width) == (0, 224, 320, 288)
-    assert tiling.computed_ratio() == pytest.approx(320 * 288 * 2 / (300 * 500))

@@ -64,6 +64,7 @@ def test_files_and_arrays_are_mapped_by_the_chosen_model(files: Path, sensors: s
         assert flood_map.summary["model"] == SHIPPED_BY_SENSORS[sensors]
         assert flood_map.summary["model_choice"] == REASONS[sensors]
         assert ("sensor_shares" in flood_map.summary) == (sensors == "both")
+        assert flood_map.summary["settings"].get("cloud_mask") == (None if sensors == "sar" else "auto")
     np.testing.assert_array_equal(by_file.classes, by_array.classes)
     named = floodseg.predict_scene(
         **{name: files / f"{name}.tif" for name in names}, model=SHIPPED_BY_SENSORS[sensors], datetime="2024-01-05"
@@ -94,7 +95,7 @@ def test_sensor_shares_are_those_of_the_valid_pixels(files: Path) -> None:
     margin = next(each.description["fusion"]["optical_margin"] for each in shipped_models() if each.name == "s1s2")
     assert shares["sar"] == 48 * (24 + margin) / pixels
     assert sum(shares.values()) == pytest.approx(1)
-    note = f"within {margin} rows and columns of an invalid optical pixel, radar decides alone"
+    note = f"within {margin} rows and columns of a pixel that only radar sees, radar decides alone"
     assert note in summary["assumptions"]
     assert note not in clear["assumptions"]
 
@@ -125,6 +126,14 @@ def test_command_prints_the_model_the_reason_and_the_shares(
     assert (summary["model"], summary["runtime"]["name"]) == ("s1s2", "openvino")
     item = json.loads((tmp_path / "out/item.json").read_text())
     assert item["properties"]["floodseg:sensor_shares"] == summary["sensor_shares"]
+
+
+def test_mask_in_memory_is_refused_with_what_works_instead(files: Path) -> None:
+    mask = np.zeros((96, 96), np.uint8)
+    with pytest.raises(ConfigError, match="`cloud_mask`: is an array; set hidden pixels of `optical` to NaN"):
+        floodseg.predict_scene(optical=optical_values(96, 96), cloud_mask=mask, **PLACE)
+    with pytest.raises(ConfigError, match="`cloud_mask`: is an array; write it to a raster and pass that"):
+        floodseg.predict_scene(optical=files / "optical.tif", cloud_mask=mask)
 
 
 @pytest.mark.parametrize(

@@ -107,16 +107,20 @@ def test_log_odds_are_fused_far_from_invalid_optical_pixels() -> None:
     optical = optical.nan_to_num(0.2)
     optical_valid = torch.ones_like(sar_valid)
     optical_valid[0, 0, 20, 30] = optical_valid[0, 0, 0, 97] = False
+    sar_valid[0, 0, 20, 30] = sar_valid[0, 0, 0, 97] = True
+    optical_valid[1, 0, 40, 50] = sar_valid[1, 0, 40, 50] = False  # a pixel without either image has no margin
     log_odds = difference(model(sar, optical, sar_valid, optical_valid))
     by_sar = difference(model.sar(sar, None, sar_valid, None)) / 0.7
     by_optical = difference(model.optical(None, optical, None, optical_valid)) / 1.6
     size = 2 * FUSION.optical_margin + 1
+    not_radar_alone = (optical_valid | ~sar_valid)[:, 0].numpy()
     clear = torch.stack(
-        [torch.from_numpy(minimum_filter(each.numpy(), size, mode="constant", cval=1)) for each in optical_valid[:, 0]]
+        [torch.from_numpy(minimum_filter(each, size, mode="constant", cval=1)) for each in not_radar_alone]
     )[:, None].bool()
-    fused = sar_valid & clear
+    fused = sar_valid & optical_valid & clear
     assert (~clear).sum() == 11 * 11 + 6 * 6
     torch.testing.assert_close(log_odds[fused], (0.7 * by_sar + 0.9 * by_optical + 0.2)[fused])
+    assert fused[1, 0, 36:45, 46:55].any()
     assert torch.equal(log_odds[sar_valid & ~clear], by_sar[sar_valid & ~clear])
     assert torch.equal(log_odds[~sar_valid & optical_valid], by_optical[~sar_valid & optical_valid])
 
@@ -287,6 +291,9 @@ def test_overlap_is_the_largest_of_all_networks() -> None:
     assert overlap_of(fused) == 192
     sar, optical = build_model("lite", bands=Bands(SAR_BANDS, ())), build_model("lite", bands=Bands((), OPTICAL))
     assert overlap_of(MultiSensorModel(sar, optical, fused)) == 256
+    assert overlap_of(MultiSensorModel(sar, optical, LogOddsFusion(optical_margin=15))) == 256
+    # 2 * 130 + 32 pixels, rounded up to a multiple of 64
+    assert overlap_of(MultiSensorModel(sar, optical, LogOddsFusion(optical_margin=130))) == 320
 
 
 def test_fused_pixels_without_a_margin_are_those_with_both_sensors() -> None:

@@ -1,6 +1,9 @@
 """Fusion of two runtimes: which sensor decides each pixel, and with which probability."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +11,15 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands
 from floodseg.config.predict import MapConfig
+from floodseg.errors import CheckpointError
 from floodseg.inference.windows.map_scene import map_scene
+from floodseg.models.checkpoint.description import read_description
+from floodseg.models.checkpoint.zoo import WEIGHTS
+from floodseg.models.decision import Decision
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.runtimes.base import deciding_sensors
 from floodseg.runtimes.fused import FusedRuntime
+from floodseg.runtimes.select import open_runtime
 from map_fakes import MemoryScene, PointwiseRuntime, StripCollector
 
 OPTICAL_BANDS = Bands(sar=(), optical=("B03", "B08"))
@@ -46,7 +54,7 @@ FUSION = LogOddsFusion(sar_weight=0.3, optical_weight=0.7, bias=-0.2, optical_ma
 
 def fused_runtime(fusion: LogOddsFusion = FUSION) -> FusedRuntime:
     radar = PointwiseRuntime(thresholds=(0.5, 0.4, 0.5, 0.5), overlap=64)
-    return FusedRuntime(radar, OpticalMeanRuntime(overlap=64), fusion, threshold=0.45)
+    return FusedRuntime(radar, OpticalMeanRuntime(overlap=64), fusion, Decision(0.45))
 
 
 def cloudy_scene(height: int = 300, width: int = 260, seed: int = 0) -> MemoryScene:
@@ -72,6 +80,9 @@ def test_deciding_sensors_by_hand() -> None:
     optical_valid = np.array([[0, 1, 1, 1, 1, 1, 1]], np.bool_)
     assert deciding_sensors(sar_valid, optical_valid).tolist() == [[1, 3, 3, 3, 3, 3, 2]]
     assert deciding_sensors(sar_valid, optical_valid, 2).tolist() == [[1, 1, 1, 3, 3, 3, 2]]
+    # a pixel without either image, such as one outside the scene, has no margin
+    nothing_first = np.array([[0, 1, 1, 1, 1, 1, 0]], np.bool_)
+    assert deciding_sensors(nothing_first, optical_valid, 2).tolist() == [[0, 3, 3, 3, 3, 3, 2]]
     assert deciding_sensors(np.zeros_like(sar_valid), optical_valid, 2).tolist() == [[0, 2, 2, 2, 2, 2, 2]]
     assert deciding_sensors(np.ones((1, 4, 5), np.bool_), np.ones((1, 4, 5), np.bool_), 9).min() == 3
 
@@ -82,7 +93,7 @@ def test_margin_is_a_square_around_each_invalid_optical_pixel(margin: int) -> No
     optical_valid = rng.random((2, 37, 53)) > 0.002
     sar_valid = rng.random((2, 37, 53)) > 0.2
     expected = sar_valid + 2 * optical_valid.astype(np.uint8)
-    for image, row, column in np.argwhere(~optical_valid):
+    for image, row, column in np.argwhere(sar_valid & ~optical_valid):
         square = (
             image,
             slice(max(0, row - margin), row + margin + 1),
@@ -99,7 +110,7 @@ def test_metadata_of_the_two_runtimes() -> None:
     assert (runtime.overlap, runtime.optical_margin, runtime.concurrency) == (64, 3, 8)
     other = FusedRuntime(
         PointwiseRuntime(name="a", precision="int8", batch=4), OpticalMeanRuntime(name="b", concurrency=2, batch=3),
-        LogOddsFusion(optical_margin=40), threshold=0.5,
+        LogOddsFusion(optical_margin=40), Decision(),
     )  # fmt: skip
     assert (other.name, other.precision) == ("a and b", "int8 and fp32")
     assert (other.overlap, other.concurrency, other.batch_size(64, 64)) == (128, 2, 3)
@@ -109,8 +120,6 @@ def test_each_pixel_has_the_result_of_the_sensors_that_decide_it() -> None:
     scene = cloudy_scene()
     fused = mapped(scene, fused_runtime())
     codes = deciding_sensors(scene.sar_valid, scene.optical_valid, 3)
-    # the scene is padded to a multiple of 32 by invalid pixels
-    codes[-3:][scene.sar_valid[-3:]], codes[:, -3:][scene.sar_valid[:, -3:]] = 1, 1
     np.testing.assert_array_equal(fused.validity, codes)
     radar_scene = MemoryScene(scene.sar, scene.sar_valid, scene.optical[:0], np.zeros_like(scene.optical_valid))
     radar = mapped(radar_scene, PointwiseRuntime(overlap=64)).probability
@@ -137,16 +146,43 @@ def test_map_does_not_depend_on_the_windows() -> None:
 def test_hidden_pixels_do_not_change_the_other_pixels() -> None:
     clear, cloudy = cloudy_scene(seed=2), cloudy_scene(seed=2)
     clear.optical_valid[:] = True
+    for scene in (clear, cloudy):
+        scene.sar_valid[:] = True
     fused, under_clouds = mapped(clear, fused_runtime()), mapped(cloudy, fused_runtime())
     both = under_clouds.validity == 3
     assert 0.3 < both.mean() < 0.9
     np.testing.assert_array_equal(under_clouds.probability[both], fused.probability[both])
 
 
+def test_both_sensors_decide_up_to_the_border_of_a_scene_of_any_size() -> None:
+    scene = cloudy_scene(70, 45)
+    scene.sar_valid[:] = scene.optical_valid[:] = True
+    strips = mapped(scene, fused_runtime(), tile_size=64)
+    assert (strips.validity == 3).all()
+    padded = fused_runtime().probability(*(np.pad(each[None], [*([(0, 0)] * (each.ndim - 1)), (0, 26), (0, 19)])
+        for each in (scene.sar, scene.optical, scene.sar_valid, scene.optical_valid)))  # fmt: skip
+    np.testing.assert_allclose(strips.probability, padded[0, :70, :45], atol=1e-6)
+    radar = PointwiseRuntime().probability(scene.sar[None], scene.optical[None], scene.sar_valid[None], None)
+    assert (strips.probability[-3:] != radar[0, -3:]).mean() > 0.9
+
+
+def test_fused_log_odds_are_divided_by_the_temperature() -> None:
+    sar, optical = np.full((1, 2, 64, 64), -14, np.float32), np.full((1, 2, 64, 64), 0.4, np.float32)
+    valid = np.ones((1, 64, 64), np.bool_)
+    radar, image = PointwiseRuntime(overlap=64), OpticalMeanRuntime(overlap=64)
+    sharp, soft = (
+        FusedRuntime(radar, image, FUSION, Decision(0.4, temperature)).probability(sar, optical, valid, valid)
+        for temperature in (1.0, 2.0)
+    )
+    log_odds = [np.log(each / (1 - each)) for each in (sharp, soft)]
+    np.testing.assert_allclose(log_odds[1], log_odds[0] / 2, rtol=1e-4)
+    assert abs(log_odds[0]).max() > 0.1
+
+
 @pytest.mark.parametrize(("sar", "optical", "calls"), [(1, 0, (1, 0)), (0, 1, (0, 1)), (1, 1, (1, 1))])
 def test_only_runtimes_that_decide_a_pixel_run(sar: int, optical: int, calls: tuple[int, int]) -> None:
     radar, image = PointwiseRuntime(), OpticalMeanRuntime()
-    runtime = FusedRuntime(radar, image, FUSION, threshold=0.5)
+    runtime = FusedRuntime(radar, image, FUSION, Decision())
     shape = (1, 64, 64)
     result = runtime.probability(
         np.full((1, 2, 64, 64), -14, np.float32), np.full((1, 2, 64, 64), 0.2, np.float32),
@@ -158,7 +194,7 @@ def test_only_runtimes_that_decide_a_pixel_run(sar: int, optical: int, calls: tu
 
 
 def test_certain_probabilities_are_fused_without_overflow() -> None:
-    runtime = FusedRuntime(PointwiseRuntime(), OpticalMeanRuntime(), LogOddsFusion(1, 1, 0, 0), threshold=0.5)
+    runtime = FusedRuntime(PointwiseRuntime(), OpticalMeanRuntime(), LogOddsFusion(1, 1, 0, 0), Decision())
     sar = np.array([-60.0, 30.0], np.float32).repeat(32 * 64).reshape(1, 1, 64, 64).repeat(2, axis=1)
     optical = np.array([1.0, 0.0], np.float32).repeat(32 * 64).reshape(1, 1, 64, 64).repeat(2, axis=1)
     valid = np.ones((1, 64, 64), np.bool_)
@@ -166,3 +202,45 @@ def test_certain_probabilities_are_fused_without_overflow() -> None:
     assert np.isfinite(result).all()
     assert result[0, 0, 0] > 0.999
     assert result[0, -1, -1] < 0.001
+
+
+def fused_folder(folder: Path, **changes: Any) -> Path:
+    """Write the description of ``s1s2`` beside its parts into a folder, with other entries; None removes one."""
+    for part in ("s1-efficient", "s2"):
+        (folder / part).symlink_to(WEIGHTS / part)
+    description = read_description(WEIGHTS / "s1s2") | changes
+    (folder / "both").mkdir()
+    kept = {name: value for name, value in description.items() if value is not None}
+    (folder / "both/config.json").write_text(json.dumps(kept))
+    return folder / "both"
+
+
+def test_fused_folder_is_opened_with_its_temperature(tmp_path: Path) -> None:
+    decisions = {sensors: {"threshold": 0.4, "temperature": 2.0} for sensors in ("sar", "optical", "both")}
+    runtime = open_runtime(fused_folder(tmp_path, decisions=decisions), MapConfig(threads=1))
+    shipped = open_runtime("s1s2", MapConfig(threads=1))
+    rng = np.random.default_rng(0)
+    sar = rng.normal(-15, 4, (1, 2, 64, 64)).astype(np.float32)
+    optical, valid = rng.uniform(0, 0.4, (1, 6, 64, 64)).astype(np.float32), np.ones((1, 64, 64), np.bool_)
+    soft, sharp = (each.probability(sar, optical, valid, valid) for each in (runtime, shipped))
+    np.testing.assert_allclose(np.log(soft / (1 - soft)), np.log(sharp / (1 - sharp)) / 2, atol=1e-3)
+    assert runtime.thresholds[3] == 0.4
+    assert runtime.thresholds[1:3] == shipped.thresholds[1:3], "those of single sensors are of their models"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": {"optical": "s2"}}, r"both: its description is incomplete \('sar'\); use a checkpoint that"),
+        ({"fusion": None}, r"both: its description is incomplete \('fusion'\)"),
+        ({"fusion": {"bias": 0}}, r"both: its description is incomplete \(fusion \{'bias': 0\}: must hold"),
+        ({"decisions": {"both": {}}}, r"both: its description is incomplete \(decision thresholds"),
+        ({"parts": {"sar": "both", "optical": "s2"}}, "both is not the folder of a plain model"),
+        ({"parts": {"sar": "s2", "optical": "s2"}}, r"both: its part s2 takes B02, .*, but must take only radar bands"),
+        ({"parts": {"sar": "none", "optical": "s2"}}, "none': is neither a shipped model"),
+        ({"format_version": 2}, "both: has format version 2, but this floodseg reads 1; install the version that"),
+    ],
+)
+def test_damaged_fused_folders_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        open_runtime(fused_folder(tmp_path, **changes), MapConfig(threads=1))

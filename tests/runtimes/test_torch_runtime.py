@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exported_models import OPTICAL_BANDS, multi_sensor_model
 from floodseg.bands import Bands
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import Window
 from floodseg.inference.windows.blending import PROBABILITY_STEPS
 from floodseg.inference.windows.map_scene import map_scene
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.registry import ARCHITECTURES, build_model
@@ -53,6 +55,12 @@ def test_probability_is_calibrated_by_valid_sensors(optical: int) -> None:
     assert (result.dtype, result.shape) == (np.float32, (2, 64, 64))
     valid = sar_valid | optical_valid
     np.testing.assert_allclose(result[valid], expected.numpy()[valid], atol=1e-5)
+
+
+def test_runtime_tells_if_the_model_finds_clouds() -> None:
+    detector = CloudDetector(2, len(OPTICAL_BANDS))
+    found = [TorchRuntime(each, "cpu").finds_clouds for each in (lite(), multi_sensor_model(cloud_detector=detector))]
+    assert found == [False, True]
 
 
 def test_runtime_does_not_change_the_model() -> None:

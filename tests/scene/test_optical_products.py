@@ -1,13 +1,16 @@
 """Tests of six bands by name from optical products: Sentinel-2 at 10 m and 20 m, HLS and Landsat."""
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from advised_commands import advised, follow
 from floodseg.bands import Bands
@@ -18,7 +21,7 @@ from floodseg.raster.dataset import open_raster
 from floodseg.raster.read import read_optical
 from floodseg.scene.array_scene import ArrayScene
 from floodseg.scene.file_scene import FileScene, open_scene
-from scenes import optical_values, write_raster
+from scenes import optical_values, write_raster, write_sar
 
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
 NARROW = ("B02", "B03", "B04", "B8A", "B11", "B12")
@@ -125,6 +128,25 @@ def test_files_of_10_m_and_20_m_are_warped_to_10_m(tmp_path: Path) -> None:
     inside = np.s_[:, 1:-1, 1:-1]
     assert np.abs(read[4:] - reflectance()[4:])[inside].mean() < 0.02
     assert notes(opened) == 0
+    assert f"{files[-2]} {files[-1]}: is resampled to the grid of the products (bilinear)" in opened.assumptions
+
+
+def test_files_without_a_coordinate_system_lie_on_the_grid_of_the_radar_image_with_their_classes(
+    tmp_path: Path,
+) -> None:
+    write_sar(tmp_path / "s1.tif")
+    classes = np.full((48, 40), 6, np.uint8)
+    classes[:10] = 9
+    paths = [tmp_path / f"{name}.tif" for name in ("B03", "B08", "SCL")]
+    for path, values in zip(paths, (*stored()[[1, 3]], classes), strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            profile = {"driver": "GTiff", "count": 1, "height": 48, "width": 40, "dtype": values.dtype}
+            with rasterio.open(path, "w", **profile) as target:
+                target.write(values, 1)
+    config = SceneConfig(sar=(str(tmp_path / "s1.tif"),), optical=tuple(map(str, paths)), optical_offset=0)
+    opened = open_scene(config, Bands(("VV", "VH"), ("B03", "B08")))
+    np.testing.assert_array_equal(opened.read(COMPLETE).optical_valid, classes == 6)
 
 
 @pytest.mark.parametrize("tags", [{}, {"scales": (0.0001,)}])

@@ -11,7 +11,7 @@ from rasterio.control import GroundControlPoint
 from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError, FloodsegError
-from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.grid import Window
 from floodseg.raster.access import is_remote
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, write_optical, write_raster, write_sar
@@ -237,6 +237,15 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
     "one date": (lambda folder: {"sar": folder / "s1.tif"}, TWO_DATES, "set `sar_before`, too"),
     "before alone": (lambda folder: {"optical": folder / "s2.tif", "sar_before": folder / "s1.tif"},
                      Bands(("VV_before", "VV_after"), L1C_BANDS, "dn"), "set `sar`, too"),
+    "radar before": (lambda folder: {"optical": folder / "s2.tif", "sar_before": folder / "s1.tif"}, OPTICAL,
+                     "s1.tif`: the model takes no radar image; leave it out, or choose a model that does"),
+    "misspelt method": (lambda folder: {"optical": folder / "s2.tif", "cloud_mask": "csmaks"}, OPTICAL,
+                        "`cloud_mask=csmaks`: is neither auto, none nor csmask, and no file has this name; did you "
+                        "mean `cloud_mask=csmask`?"),
+    "method in capitals": (lambda folder: {"optical": folder / "s2.tif", "cloud_mask": "None"}, OPTICAL,
+                           "did you mean `cloud_mask=none`?"),
+    "missing mask": (lambda folder: {"optical": folder / "s2.tif", "cloud_mask": str(folder / "auto.tif")}, OPTICAL,
+                     "auto.tif"),
     "optical before": (lambda folder: {"optical": folder / "s2.tif", "optical_before": folder / "s2.tif"}, OPTICAL,
                        "is an input of two-date models"),
     "unused grid": (lambda folder: {"sar": folder / "s1.tif", "grid": "optical"}, BOTH, "`grid=optical`: no optical"),
@@ -263,8 +272,6 @@ def test_conflicting_settings_are_refused(case: str, tmp_path: Path) -> None:
 def test_setting_errors_are_config_errors_and_an_empty_image_is_no_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         open_scene(SceneConfig(), BOTH)
-    with pytest.raises(ConfigError, match="`sar_before`"):
-        open_scene_before(SceneConfig(), BOTH, GeoGrid(CRS, (10, 0, 0, 0, -10, 0), 4, 4))
     write_sar(tmp_path / "s1.tif", np.full((2, 48, 40), np.nan, np.float32))
     scene = open_scene(SceneConfig(sar=(str(tmp_path / "s1.tif"),)), RADAR)  # an image without valid pixels is accepted
     assert not scene.read(Window(0, 0, 48, 40)).sar_valid.any()

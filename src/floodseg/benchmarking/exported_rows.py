@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.benchmarking.rows import Row
-from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
+from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, exported_mb
 from floodseg.runtimes.metadata import ExportMetadata
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ Images = dict[str, NDArray[np.generic]]
 
 def file_mb(row: Row, folder: Path) -> float:
     """Return the size in MB of the exported file of a row, including a separate file of weights."""
-    path = _file(row, folder)
-    return sum(part.stat().st_size for part in (path, path.with_suffix(".bin")) if part.is_file()) / 1e6
+    return exported_mb(_file(row, folder))
 
 
 def write_images(folder: Path, batch_size: int, size: int) -> None:

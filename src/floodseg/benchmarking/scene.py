@@ -174,6 +174,7 @@ class _ThresholdRuntime:
     name, device, precision = "threshold", "cpu", "fp32"
     thresholds = (0.5, 0.5, 0.5, 0.5)
     optical_margin = 0
+    finds_clouds = False
     concurrency = 1
 
     def __init__(self, bands: Bands, overlap: int) -> None:

@@ -2,8 +2,9 @@
 
 Nothing is downloaded, and all files must be in the folder of the document or below it. An asset is read as the setting
 that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...). Keys such
-as ``vv`` and ``iw-vh`` are radar bands, keys such as ``B02``, ``b8a``, ``B03_10m`` and ``green`` optical bands; of a
-band in several resolutions the finest is read. Other assets are ignored.
+as ``vv`` and ``iw-vh`` are radar bands, keys such as ``B02``, ``b8a``, ``B03_10m`` and ``green`` optical bands, and
+``scl`` is the scene classification of the optical image; of several resolutions the finest is read. Other assets are
+ignored.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, canonical_band
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, canonical_band, names_scene_classes
 from floodseg.config.predict import IMAGES, LAYERS
 from floodseg.errors import ConfigError, DataError
 from floodseg.raster.access import is_remote
@@ -27,6 +28,8 @@ _BAND_KEY = re.compile(
 )
 """Asset keys that may name a band, and its resolution in metres: ``vv``, ``iw-vv``, ``B8A``, ``nir08``, ``B03_10m``,
 but not ``vv-thumbnail``."""
+_CLASSES = "SCL"
+"""Name of the scene classification, which is read with the optical bands."""
 _STORAGE = {"scale": (1, None), "offset": (0, None), "nodata": (0, None)}
 """Fields of ``raster:bands`` and, for each, the values that hold for a file without tags."""
 _MAX_DOCUMENTS = 1_000_000
@@ -161,17 +164,18 @@ def _item_row(
 
 
 def _band(key: str) -> tuple[str, int] | None:
-    """Return the band that an asset key names and its resolution in metres (0 if it names none), or None."""
+    """Return the band (or SCL) that an asset key names and its resolution in metres (0 if it names none), or None."""
     match = _BAND_KEY.fullmatch(key)
     if match is None:
         return None
-    band = canonical_band(match[1], "sar") or canonical_band(match[1], "optical")
+    name = match[1]
+    band = _CLASSES if names_scene_classes(name) else canonical_band(name, "sar") or canonical_band(name, "optical")
     return None if band is None else (band, int(match[2] or 0))
 
 
 def _asset_order(entry: tuple[str, Any]) -> tuple[int, str]:
     """Sort key of assets: VV before VH, optical bands by number, other assets last."""
-    bands, named = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
+    bands, named = (*SAR_BANDS, *L1C_BANDS, _CLASSES), _band(entry[0])
     return (len(bands) if named is None else bands.index(named[0]), entry[0])
 
 

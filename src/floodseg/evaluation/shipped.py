@@ -30,7 +30,7 @@ def open_shipped(model: ShippedModel) -> tuple[Runtime, Decisions]:
         return _ShippedGraph(model.folder), decisions
     sar, optical = (_ShippedGraph(model.parts[sensor]) for sensor in SENSORS)
     fusion = LogOddsFusion.from_json(model.description["fusion"])
-    return FusedRuntime(sar, optical, fusion, decisions.both.threshold), decisions
+    return FusedRuntime(sar, optical, fusion, decisions.both), decisions
 
 
 class _ShippedGraph(ExportedModel):

@@ -131,11 +131,6 @@ class Tiling:
         """Return one window; it extends beyond the scene by fewer than ``STRIDE`` pixels, at the bottom and right."""
         return Window(self.rows.starts[row], self.columns.starts[column], *self.shape)
 
-    def computed_ratio(self) -> float:
-        """Return the pixels of all windows per pixel of the scene, which shows the cost of the overlap."""
-        windows = self.rows.count * self.columns.count
-        return windows * self.rows.length * self.columns.length / (self.rows.size * self.columns.size)
-
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple

@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
+from floodseg.bands import SENSOR_SETS, SENSORS, VALIDITY_CODES, Bands, Sensor, band_date
 from floodseg.config.base import flatten
 from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.context import area_windows, cropped
 from floodseg.inference.earlier_water import EarlierWater
+from floodseg.inference.notes import log_missing_date, sensor_notes
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
@@ -60,6 +61,7 @@ class _Run:
 
     config: PredictConfig
     runtime_or_baseline: Runtime | ClassicalMethod
+    images: Sequence[Sensor]
     model: str
     model_choice: str | None
     member: CollectionMember | None
@@ -106,7 +108,8 @@ def predict_files(
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
-        run = _Run(config, runtime, model, model_choice, member, overwrite, show_progress)
+        images = [sensor for sensor in SENSORS if getattr(files, sensor)]
+        run = _Run(config, runtime, images, model, model_choice, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, area, start_time)
 
 
@@ -116,13 +119,14 @@ def predict_arrays(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    images: Sequence[Sensor] = SENSORS,
     model_choice: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Map an open scene of arrays and write its products; see :func:`predict_files`.
 
-    ``config.scene`` has the layers and the date, but no images.
+    ``config.scene`` has the layers and the date, but no images; ``images`` are the sensors of the scene.
     """
     start_time = time.monotonic()
     window, area = area_windows(config, runtime, scene.grid)
@@ -132,7 +136,7 @@ def predict_arrays(
         hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
     if window is not None:
         scene = CroppedScene(scene, window)
-    run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
+    run = _Run(config, runtime, images, model, model_choice, None, overwrite, show_progress)
     return _map_and_write(run, scene, None, area, start_time)
 
 
@@ -171,8 +175,8 @@ def _map_and_write(
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
             *(note for source in info.sources for note in source.notes),
-            *_log_missing_date(info),
-            *_margin_note(sink.sensor_shares(), runtime.optical_margin),
+            *log_missing_date(info),
+            *sensor_notes(runtime, sink.sensor_shares(), run.images, earlier_radar=earlier_water is not None),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
@@ -214,16 +218,17 @@ def _product_info(
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
-        settings=_settings(run.config),
+        settings=_settings(run),
         member=run.member,
         sources=image_sources(run.config.scene),
     )
 
 
-def _settings(config: PredictConfig) -> dict[str, Any]:
+def _settings(run: _Run) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
+    config = run.config
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
-    if config.scene.cloud_mask in CLOUD_METHODS and config.scene.optical:
+    if config.scene.cloud_mask in CLOUD_METHODS and "optical" in run.images:
         left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in left_out}
@@ -282,20 +287,3 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
         f"image that covers the area, or correct its nodata value{clear}"
     )
-
-
-def _margin_note(shares: Mapping[str, float], margin: int) -> list[str]:
-    """Return a note on the pixels beside invalid optical pixels, as the only item of a list, if a map has any."""
-    if not margin or not shares["sar"] or not shares["both"]:
-        return []
-    return [f"within {margin} rows and columns of an invalid optical pixel, radar decides alone"]
-
-
-def _log_missing_date(info: ProductInfo) -> list[str]:
-    """Log a note if the scene has no date, and return it as the only item of a list."""
-    if info.acquisition is not None:
-        return []
-    names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"
-    note = f"{names}: no date in the tags or the file name, so item.json is not written; set `datetime`"
-    _LOG.warning("%s", note)
-    return [note]

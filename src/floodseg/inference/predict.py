@@ -95,6 +95,9 @@ def predict_scene(
     Raises:
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
+    if _is_array(settings.get("cloud_mask")):
+        remedy = "set hidden pixels of `optical` to NaN" if _is_array(optical) else "write it to a raster and pass that"
+        raise ConfigError(f"`cloud_mask`: is an array; {remedy}")
     array_settings = {"optical_bands": optical_bands, "crs": crs, "transform": transform}
 
     def write_products(folder: Path) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def predict_scene(
         layers_config = replace(config, scene=layers)
         return predict_arrays(
             scene, layers_config, runtime, name,
-            model_choice=reason, overwrite=overwrite, show_progress=show_progress,
+            images=scene.sensors, model_choice=reason, overwrite=overwrite, show_progress=show_progress,
         )  # fmt: skip
 
     if out_dir is not None:

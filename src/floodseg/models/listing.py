@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from floodseg.models.checkpoint.formats import is_exported
+from floodseg.models.checkpoint.formats import exported_mb, is_exported
 from floodseg.models.checkpoint.zoo import ShippedModel, shipped_models
 from floodseg.system.extras import is_installed
 
@@ -59,14 +59,9 @@ def _entry(shipped: ShippedModel, relative_time: float | None) -> dict[str, Any]
         "sensors": [sensor for sensor in ("sar", "optical") if bands[sensor]],
         "bands": {"sar": bands["sar"], "optical": bands["optical"]},
         "size_mb": round(shipped.size_mb, 2),
-        "exported": {file.stem: round(_exported_mb(file), 2) for file in exported},
+        "exported": {file.stem: round(exported_mb(file), 2) for file in exported},
         "scores": description["scores"],
         "relative_time": relative_time,
         "licence": description["training"]["licence"],
         "training_data": description["training"]["data"],
     }
-
-
-def _exported_mb(file: Path) -> float:
-    """Return the size of an exported file in megabytes, with the ``.bin`` of an OpenVINO model."""
-    return sum(part.stat().st_size for part in (file, file.with_suffix(".bin")) if part.is_file()) / 1e6

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
+from floodseg.geo.tiling import BLEND_WIDTH
 
 if TYPE_CHECKING:  # mapping with exported models needs no PyTorch
     from torch import Tensor
+
+_OVERLAP_STEP = 64
 
 Array = TypeVar("Array", NDArray[np.floating[Any]], "Tensor")
 
@@ -29,13 +32,23 @@ class LogOddsFusion:
         optical_weight: weight of the optical log-odds, 0 or more.
         bias: constant term.
         optical_margin: distance in pixels within which an invalid optical pixel affects the optical model, the radius
-            of its receptive field. Pixels up to this many rows and columns from an invalid optical pixel are not fused.
+            of its receptive field. Pixels up to this many rows and columns from a pixel that only radar sees are not
+            fused.
     """
 
     sar_weight: float = 1.0
     optical_weight: float = 1.0
     bias: float = 0.0
     optical_margin: int = 0
+
+    @property
+    def overlap(self) -> int:
+        """Overlap of windows, in pixels, with which both hold all pixels within the margin of those where they blend.
+
+        It is 0 without a margin, else a multiple of 64.
+        """
+        smallest = 2 * self.optical_margin + BLEND_WIDTH if self.optical_margin else 0
+        return -(-smallest // _OVERLAP_STEP) * _OVERLAP_STEP
 
     def combine(self, sar_log_odds: Array, optical_log_odds: Array) -> Array:
         """Return the log-odds of water with both sensors.

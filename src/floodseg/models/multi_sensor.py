@@ -88,16 +88,16 @@ class MultiSensorModel(nn.Module):
     def fused_pixels(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the mask of fused pixels from two masks of valid pixels, each (N, 1, H, W) bool.
 
-        These are the pixels where both sensors are valid, without those within ``optical_margin`` of an invalid pixel
-        of the optical image.
+        These are the pixels where both sensors are valid, without those within ``optical_margin`` of a pixel where only
+        radar is valid.
         """
         both, margin = sar_valid & optical_valid, optical_margin_of(self)
         if margin == 0:
             return both
-        near_invalid = (~optical_valid).float()
+        near = (sar_valid & ~optical_valid).float()
         for kernel, padding in (((2 * margin + 1, 1), (margin, 0)), ((1, 2 * margin + 1), (0, margin))):
-            near_invalid = F.max_pool2d(near_invalid, kernel, stride=1, padding=padding)
-        return both & (near_invalid == 0)
+            near = F.max_pool2d(near, kernel, stride=1, padding=padding)
+        return both & (near == 0)
 
     def _fuse(self, images: Inputs, by_sar: Tensor, by_optical: Tensor) -> Tensor:
         """Return the log-odds of both sensors, (N, 1, H, W), which are used at :meth:`fused_pixels` only.

@@ -10,8 +10,9 @@ from torch import nn
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
 from floodseg.messages import suggestion
+from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel, ModelSpec
-from floodseg.models.multi_sensor import AnyModel, plain_models
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, plain_models
 from floodseg.models.networks.baseline import baseline
 from floodseg.models.networks.efficient import efficient
 from floodseg.models.networks.lite import lite
@@ -61,8 +62,10 @@ ARCHITECTURES: dict[str, ArchitectureEntry] = {entry.build.__name__: entry for e
 
 
 def overlap_of(model: AnyModel) -> int:
-    """Return the overlap of neighbouring windows in pixels, the largest of the models in a multi-sensor model."""
-    return max(ARCHITECTURES[each.spec.architecture].overlap for each in plain_models(model).values())
+    """Return the overlap of neighbouring windows in pixels, the largest of those of the models and of the fusion."""
+    overlaps = [ARCHITECTURES[each.spec.architecture].overlap for each in plain_models(model).values()]
+    fused = model.fused if isinstance(model, MultiSensorModel) else None
+    return max(*overlaps, fused.overlap if isinstance(fused, LogOddsFusion) else 0)
 
 
 def build_model(

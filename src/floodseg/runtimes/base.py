@@ -52,11 +52,16 @@ class Runtime(Protocol):
 
     @property
     def optical_margin(self) -> int:
-        """Distance in pixels from an invalid optical pixel up to which radar decides alone; 0 without such a margin.
+        """Distance in pixels from a pixel of radar alone up to which radar decides, too; 0 without such a margin.
 
         It is the radius of the receptive field of an optical model whose result at a pixel shall not depend on hidden
         pixels.
         """
+        ...
+
+    @property
+    def finds_clouds(self) -> bool:
+        """True if the model finds clouds in the optical image, under which its radar model decides alone."""
         ...
 
     @property
@@ -96,8 +101,9 @@ def deciding_sensors(
 ) -> NDArray[np.uint8]:
     """Return the sensors that decide each pixel, (..., H, W): 0 none, 1 radar, 2 the optical image, 3 both.
 
-    Both decide where both are valid, except within ``optical_margin`` rows and columns of an invalid optical pixel,
-    where radar decides. Pixels outside the arrays count as valid.
+    Both decide where both are valid, except within ``optical_margin`` rows and columns of a pixel that is valid in the
+    radar image alone, where radar decides. Such a pixel may be hidden by a cloud, in contrast to one that is invalid in
+    both images, such as a pixel outside the scene.
 
     Args:
         sar_valid: (..., H, W), True at valid radar pixels.
@@ -105,8 +111,9 @@ def deciding_sensors(
         optical_margin: see ``Runtime.optical_margin``.
     """
     codes: NDArray[np.uint8] = SAR_VALID * sar_valid.astype(np.uint8) + OPTICAL_VALID * optical_valid.astype(np.uint8)
-    if optical_margin and sar_valid.any() and not optical_valid.all():
-        codes[sar_valid & optical_valid & _near(~optical_valid, optical_margin)] = SAR_VALID
+    sar_alone = sar_valid & ~optical_valid
+    if optical_margin and sar_alone.any():
+        codes[sar_valid & optical_valid & _near(sar_alone, optical_margin)] = SAR_VALID
     return codes
 
 

@@ -45,6 +45,7 @@ class ClassicalRuntime:
     precision: str = "fp32"
     overlap: int = 0
     optical_margin: int = 0
+    finds_clouds: bool = False
     thresholds: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
 
     @property

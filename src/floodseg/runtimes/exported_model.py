@@ -31,6 +31,7 @@ class ExportedModel:
         self.thresholds = metadata.thresholds
         self.overlap = metadata.overlap
         self.optical_margin: int = metadata.description.get("fusion", {}).get("optical_margin", 0)
+        self.finds_clouds: bool = metadata.description.get("cloud_detector", False)
         self.concurrency = thread_limit() if threads is None else min(threads, thread_limit())
 
     def batch_size(self, height: int, width: int) -> int:

@@ -4,11 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import OPTICAL_VALID, SAR_VALID, Bands
-from floodseg.geo.tiling import BLEND_WIDTH
+from floodseg.models.decision import Decision
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.runtimes.base import Mask, Runtime, Values, deciding_sensors
 
-_OVERLAP_STEP = 64
 _MIN_PROBABILITY = 1e-7
 """Probabilities are clipped to 1e-7 and 1 - 1e-7, since the log-odds of 0 and 1 are infinite."""
 
@@ -29,22 +28,22 @@ class FusedRuntime:
         sar: runtime that takes only radar bands.
         optical: runtime that takes only optical bands.
         fusion: weights of their calibrated log-odds, and the optical margin.
-        threshold: smallest fused probability that counts as water.
+        decision: temperature of the fused log-odds, and smallest fused probability that counts as water.
     """
 
-    def __init__(self, sar: Runtime, optical: Runtime, fusion: LogOddsFusion, threshold: float) -> None:
-        self._sar, self._optical, self._fusion = sar, optical, fusion
+    def __init__(self, sar: Runtime, optical: Runtime, fusion: LogOddsFusion, decision: Decision) -> None:
+        self._sar, self._optical, self._fusion, self._temperature = sar, optical, fusion, decision.temperature
         self.name, self.device, self.precision = (
             " and ".join(dict.fromkeys((getattr(sar, name), getattr(optical, name))))
             for name in ("name", "device", "precision")
         )
         self.bands = Bands(sar.bands.sar, optical.bands.optical, sar.bands.sar_unit, optical.bands.optical_unit)
         # by validity code: none, radar, optical, both
-        self.thresholds = (threshold, sar.thresholds[SAR_VALID], optical.thresholds[OPTICAL_VALID], threshold)
-        self.optical_margin = margin = fusion.optical_margin
-        # where two windows blend, both must hold every pixel within the margin
-        margin_overlap = -(-(2 * margin + BLEND_WIDTH) // _OVERLAP_STEP) * _OVERLAP_STEP if margin else 0
-        self.overlap = max(sar.overlap, optical.overlap, margin_overlap)
+        both = decision.threshold
+        self.thresholds = (both, sar.thresholds[SAR_VALID], optical.thresholds[OPTICAL_VALID], both)
+        self.finds_clouds = False
+        self.optical_margin = fusion.optical_margin
+        self.overlap = max(sar.overlap, optical.overlap, fusion.overlap)
         self.concurrency = min(sar.concurrency, optical.concurrency)
 
     def batch_size(self, height: int, width: int) -> int:
@@ -63,7 +62,7 @@ class FusedRuntime:
         result = np.where(deciding == OPTICAL_VALID, by_optical, by_sar)
         both = deciding == SAR_VALID + OPTICAL_VALID
         fused = self._fusion.combine(_log_odds(by_sar[both]), _log_odds(by_optical[both]))
-        result[both] = 1 / (1 + np.exp(-fused))
+        result[both] = 1 / (1 + np.exp(-fused / self._temperature))
         return result
 
 

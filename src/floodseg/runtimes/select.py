@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from floodseg.bands import SENSORS
 from floodseg.config.predict import MapConfig
 from floodseg.errors import CheckpointError, ConfigError
+from floodseg.messages import SENSOR_NAMES
+from floodseg.models.checkpoint.description import CONFIG_FILE, check_format, description_errors
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, ShippedModel, find_model, fused_model, load_model, shipped_models
 from floodseg.models.decision import Decisions
@@ -34,12 +36,6 @@ class ExportedFile:
     runtime: ExportFormat
     precision: ExportPrecision
     path: Path
-
-    @property
-    def size_mb(self) -> float:
-        """Size in megabytes, with the ``.bin`` of an OpenVINO model."""
-        files = self.path, self.path.with_suffix(".bin")
-        return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
     @property
     def installed(self) -> bool:
@@ -107,9 +103,22 @@ def open_runtime(model: "str | Path | AnyModel", mapping: MapConfig) -> Runtime:
 
 def _open_fused(model: ShippedModel, mapping: MapConfig) -> Runtime:
     """Open the two parts of a fused model, each in the runtime that ``mapping`` requests or in its fastest one."""
-    sar, optical = (open_runtime(model.parts[sensor], mapping) for sensor in SENSORS)
-    fusion = LogOddsFusion.from_json(model.description["fusion"])
-    return FusedRuntime(sar, optical, fusion, Decisions.from_json(model.description["decisions"]).both.threshold)
+    check_format(model.description, model.folder)
+    with description_errors(model.folder):
+        fusion = LogOddsFusion.from_json(model.description["fusion"])
+        decision = Decisions.from_json(model.description["decisions"]).both
+        parts = [model.parts[sensor] for sensor in SENSORS]
+        nested = next((part for part in parts if fused_model(part) is not None), None)
+        if nested is not None:
+            raise CheckpointError(f"{nested} is not the folder of a plain model")
+    sar, optical = (open_runtime(part, mapping) for part in parts)
+    for part, runtime, sensor in zip(parts, (sar, optical), SENSORS, strict=True):
+        if runtime.bands.sensors != (sensor,):
+            raise CheckpointError(
+                f"{model.folder}: its part {part.name} takes {runtime.bands}, but must take only "
+                f"{SENSOR_NAMES[sensor]} bands; correct `parts` in its {CONFIG_FILE}"
+            )
+    return FusedRuntime(sar, optical, fusion, decision)
 
 
 def _open_requested_file(path: Path, mapping: MapConfig) -> Runtime:

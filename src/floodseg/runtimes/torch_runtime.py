@@ -14,7 +14,7 @@ from floodseg.bands import Bands
 from floodseg.config.base import Precision
 from floodseg.errors import ConfigError
 from floodseg.models.deploy import DeployedModel
-from floodseg.models.multi_sensor import AnyModel, optical_margin_of
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, optical_margin_of
 from floodseg.models.registry import overlap_of
 from floodseg.runtimes.base import Mask, OutOfDeviceMemoryError, Values
 from floodseg.system.environment import cpu_computes_bf16, thread_limit
@@ -66,6 +66,7 @@ class TorchRuntime:
         self.thresholds = (no_sensor, sar, optical, both)
         self.bands: Bands = model.spec.bands
         self.optical_margin = optical_margin_of(model)
+        self.finds_clouds = isinstance(model, MultiSensorModel) and model.cloud_detector is not None
         self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         cores = thread_limit()

@@ -110,6 +110,11 @@ class ArrayScene(BaseScene):
         """Do nothing, since no file is open."""
 
     @property
+    def sensors(self) -> list[Sensor]:
+        """Sensors of the arrays."""
+        return list(self._channels)
+
+    @property
     def optical_source(self) -> OpticalSource | None:
         """The optical image, None without one."""
         image = self._images.get("optical")

@@ -7,7 +7,6 @@ import numpy as np
 
 from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig, layer_file
-from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
@@ -80,14 +79,16 @@ class FileScene(BaseScene):
         pixel_counts = self._pixel_counts if image.request.unit == "db" else None
         self._images[image.request.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, pixel_counts))
         self.inputs[image.request.setting] = image.request.references
-        self.add_note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
+        self.add_note(*image.assumptions, _resampling_note(image, files))
         if image.request.setting == "optical":
             self._optical_source = OpticalSource(
                 image.name, image.available_bands, image.level,
                 lambda bands: self._open_bands(image.request, reference_name, reference, bands),
             )  # fmt: skip
         if image.scene_classes is not None:
-            classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
+            file = image.scene_classes
+            placed, _ = place_on_grid(file.path, file.grid, reference_name, reference)
+            classes = WarpedFile(self._session, replace(file, grid=placed), self.grid, None)
             self.hide(
                 lambda window: np.isin(classes.read(window).values[0], list(CLOUD_CLASSES)), "its scene classification"
             )
@@ -134,6 +135,12 @@ class FileScene(BaseScene):
         return np.logical_and.reduce([image.read(window, values) for image in images]) if images else None
 
 
+def _resampling_note(image: Image, files: Sequence[WarpedFile]) -> str | None:
+    """Return the note on the files of an image that are resampled to the grid, None if none is."""
+    names = [each.path for each, file in zip(image.files, files, strict=True) if file.resampling is not None]
+    return resampling_note(" ".join(names), [file.resampling for file in files])
+
+
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
     """Return the north-up grid of a scene from the headers of its files.
 
@@ -171,6 +178,8 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
 
     The scene has the model's channels and no optical image. ``grid`` is the product grid of the main scene.
 
+    ``bands`` has radar bands, and the settings name a radar image, see ``check_settings``.
+
     Raises:
         ConfigError, DataError: as ``open_scene``.
     """
@@ -183,8 +192,6 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         scene.check(image)
         return scene
 
-    if not config.sar_before or not bands.sar:
-        raise ConfigError("`sar_before`: is empty, or the model takes no radar image; leave it out")
     return _close_on_error(Session(allow_remote=config.allow_remote), open_before)
 
 

@@ -25,6 +25,11 @@ def check_settings(config: SceneConfig, bands: Bands) -> None:
             raise ConfigError(f"`{sensor}={' '.join(files)}`: the model needs two dates; set `{sensor}_before`, too")
         if before and two_dates and not files:
             raise ConfigError(f"`{sensor}_before={' '.join(before)}`: the model needs two dates; set `{sensor}`, too")
+    if config.sar_before and not bands.sar:
+        raise ConfigError(
+            f"`sar_before={' '.join(config.sar_before)}`: the model takes no radar image; leave it out, or choose a "
+            "model that does"
+        )
     if config.optical_before and not any(band_date(name) for name in bands.optical):
         raise ConfigError(
             f"`optical_before={' '.join(config.optical_before)}`: is an input of two-date models, but this model "

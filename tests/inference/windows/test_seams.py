@@ -1,5 +1,6 @@
 """Dependence of maps on tile size and overlap: receptive field of convolutions, and attention."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,7 @@ def efficient_without_transformer(simulated: Chip) -> FloodModel:
     """Return an untrained model with batch statistics of the scene and logit differences as large as after training."""
     torch.manual_seed(0)
     model = build_model("efficient", encoder="resnet18", optical_channels=0)
-    model.network.decoder.set_transformer_weight(0)
+    torch.nn.init.constant_(model.network.decoder.alpha, -math.inf)  # weight 0 of the transformer
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # average over all batches

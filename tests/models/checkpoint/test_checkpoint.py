@@ -93,6 +93,7 @@ def test_loaded_model_in_another_process_returns_equal_logits(model: FloodModel,
         "    model = floodseg.load_model(sys.argv[1] + '/' + name)\n"
         "    with torch.inference_mode():\n"
         "        assert torch.equal(model(*expected['images']), expected['logits']), name\n"
+        "assert 'timm' not in sys.modules, 'a model without an encoder'\n"
     )
     process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

@@ -232,7 +232,7 @@ def test_without_the_hub_auto_warns_and_required_fails(
 
 def test_address_of_weights_outside_the_hub_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     outside = SimpleNamespace(hf_hub_id=None, url="https://example.org/w.pth")
-    monkeypatch.setattr("floodseg.models.encoders.pretrained.timm.get_pretrained_cfg", lambda _: outside)
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda _: outside)
     reason = (
         r"available \(the Hugging Face Hub has none\); download https://example\.org/w\.pth and set `pretrained` to"
     )

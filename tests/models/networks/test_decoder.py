@@ -1,5 +1,7 @@
 """Decoder of ``efficient``: sizes, gradients, weights of the branches and mixed precision."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -52,13 +54,13 @@ def changed_logits(decoder: EfficientDualBranchDecoder, branch: torch.nn.Module)
 
 
 def test_transformer_branch_with_weight_0_has_no_effect(decoder: EfficientDualBranchDecoder) -> None:
-    decoder.set_transformer_weight(0.0)
+    torch.nn.init.constant_(decoder.alpha, -math.inf)
     assert decoder.transformer_weight == 0
     assert not changed_logits(decoder, decoder.transformer).any()
 
 
 def test_cnn_branch_with_weight_0_has_no_effect(decoder: EfficientDualBranchDecoder) -> None:
-    decoder.set_transformer_weight(1.0)
+    torch.nn.init.constant_(decoder.alpha, math.inf)
     assert decoder.transformer_weight == 1
     assert not changed_logits(decoder, decoder.cnn).any()
 
@@ -73,7 +75,7 @@ def test_branches_have_equal_initial_weights(decoder: EfficientDualBranchDecoder
 def test_all_features_and_the_detail_map_affect_the_logits(decoder: EfficientDualBranchDecoder) -> None:
     features = [x.requires_grad_() for x in pyramid([4, 8], [2, 16], 64, 64)]
     detail = torch.randn(2, 3, 64, 64, requires_grad=True)
-    decoder.set_transformer_weight(0.0)
+    torch.nn.init.constant_(decoder.alpha, -math.inf)
     decoder(features, detail).square().sum().backward()
     assert all(x.grad is not None and x.grad.any() for x in [*features, detail])
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from floodseg.app.flags import as_flags
-from floodseg.bands import Bands, product_level
+from floodseg.bands import L1C_BANDS, L2A_BANDS, Bands, product_level
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
@@ -141,6 +141,9 @@ def test_an_unknown_level_is_taken_as_l1c_and_b8a_stands_in_for_b08(tmp_path: Pa
     [
         (("B02", "B10"), "a.tif", "L1C"),
         (("B02",), "brandenburg_L1C.tif", "L1C"),
+        (L2A_BANDS, "brandenburg_L1C.tif", "L1C"),
+        (L1C_BANDS, "HLS.S30.T33TVL.tif", "L2A"),
+        (L2A_BANDS, "a.tif", "L2A"),
         (("B02",), "/L1C/S2A_MSIL2A_20240501T100559.SAFE", "L2A"),
         (("B02",), "282D_S2L2A.tif", "L2A"),
         (("B02",), "LC08_L2SP_196030.tif", "L2A"),

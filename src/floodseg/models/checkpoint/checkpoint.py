@@ -4,10 +4,8 @@ Two formats have the same content. Training writes one ``.pth`` file, which ``to
 Shipped models are folders with ``model.safetensors`` and ``config.json``. Loading either format never runs code.
 """
 
-import contextlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +15,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from floodseg.bands import SENSORS, Bands
-from floodseg.errors import CheckpointError, ConfigError
+from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.description import (
     CONFIG_FILE,
     FORMAT,
     FORMAT_VERSION,
     MULTI_SENSOR,
     WEIGHTS_FILE,
+    check_format,
+    description_errors,
     find_path,
     names_parts,
     read_description,
@@ -150,8 +150,8 @@ def load_folder(folder: Path) -> AnyModel:
 
 def _join_parts(description: dict[str, Any], folder: Path) -> MultiSensorModel:
     """Return the multi-sensor model in ``folder``, whose parts are in folders beside it."""
-    _check_format(description, folder)
-    with _description_errors(folder):
+    check_format(description, folder)
+    with description_errors(folder):
         sar, optical = (folder.parent / description["parts"][sensor] for sensor in SENSORS)
         fusion = LogOddsFusion.from_json(description["fusion"])
         return _described(description, MultiSensorModel(_load_plain(sar), _load_plain(optical), fusion)).eval()
@@ -166,38 +166,11 @@ def _load_plain(folder: Path) -> FloodModel:
 
 def _build_with_state(description: Any, state: Any, source: Path) -> AnyModel:
     """Return the described model with the tensors of ``state``, in evaluation mode."""
-    _check_format(description, source)
-    with _description_errors(source):
+    check_format(description, source)
+    with description_errors(source):
         model = _build(description)
     load_state(model, state, source)
     return model.eval()
-
-
-def _check_format(description: Any, source: Path) -> None:
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CheckpointError(f"{source}: does not describe a floodseg model; use a checkpoint that floodseg wrote")
-    if description.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{source}: has format version {description.get('format_version')}, but this floodseg reads "
-            f"{FORMAT_VERSION}; install the version that wrote it"
-        )
-    if description.get("specialists"):
-        raise CheckpointError(
-            f"{source}: is a multi-sensor model of an earlier version, whose router does not exist any more; "
-            "train it again with `specialists=train`"
-        )
-
-
-@contextlib.contextmanager
-def _description_errors(source: Path) -> Iterator[None]:
-    """Raise CheckpointError for a description that lacks something."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError, CheckpointError) as error:
-        problem = str(error).partition("; ")[0]  # without the remedy of an error of floodseg
-        raise CheckpointError(
-            f"{source}: its description is incomplete ({problem}); use a checkpoint that floodseg wrote"
-        ) from error
 
 
 def _build(description: dict[str, Any]) -> AnyModel:

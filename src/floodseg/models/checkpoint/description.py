@@ -1,10 +1,12 @@
 """Model descriptions in weights folders, which are read without the weights and without PyTorch."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from floodseg.errors import CheckpointError
+from floodseg.errors import CheckpointError, ConfigError
 
 FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
@@ -30,6 +32,39 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
     return description
+
+
+def check_format(description: Any, source: Path) -> None:
+    """Raise CheckpointError for a description in another format or version.
+
+    Args:
+        description: the content of ``config.json``, or of a checkpoint.
+        source: file or folder of the description.
+    """
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CheckpointError(f"{source}: does not describe a floodseg model; use a checkpoint that floodseg wrote")
+    if description.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{source}: has format version {description.get('format_version')}, but this floodseg reads "
+            f"{FORMAT_VERSION}; install the version that wrote it"
+        )
+    if description.get("specialists"):
+        raise CheckpointError(
+            f"{source}: is a multi-sensor model of an earlier version, whose router does not exist any more; "
+            "train it again with `specialists=train`"
+        )
+
+
+@contextmanager
+def description_errors(source: Path) -> Iterator[None]:
+    """Raise CheckpointError for a description that lacks something."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError, CheckpointError) as error:
+        problem = str(error).partition("; ")[0]  # without the remedy of an error of floodseg
+        raise CheckpointError(
+            f"{source}: its description is incomplete ({problem}); use a checkpoint that floodseg wrote"
+        ) from error
 
 
 def names_parts(description: Any) -> bool:

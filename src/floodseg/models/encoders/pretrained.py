@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from safetensors import SafetensorError
-from timm.models import load_state_dict, model_entrypoint
 from torch import Tensor, nn
 
 from floodseg.errors import CheckpointError, ConfigError
@@ -123,6 +121,8 @@ def _download(name: str) -> tuple[Path, str]:
     Raises:
         _UnavailableError: the hub does not have the file or does not respond.
     """
+    import timm
+
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         url = config.url if config else None
@@ -147,6 +147,8 @@ def _download(name: str) -> tuple[Path, str]:
 
 
 def _read_weights(file: Path) -> Mapping[str, Tensor]:
+    from timm.models import load_state_dict
+
     try:
         state = load_state_dict(str(file), weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
@@ -204,7 +206,11 @@ def _first_three(items: list[str]) -> str:
 
 def _to_current_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Convert the names in an older file of weights, if the encoder's family in timm has a conversion."""
-    convert = getattr(importlib.import_module(model_entrypoint(name).__module__), "checkpoint_filter_fn", None)
+    import timm
+
+    convert = getattr(
+        importlib.import_module(timm.models.model_entrypoint(name).__module__), "checkpoint_filter_fn", None
+    )
     if convert is None:
         return state
     with torch.device("meta"):  # the conversion only needs shapes

@@ -121,8 +121,3 @@ class EfficientDualBranchDecoder(nn.Module):
     def transformer_weight(self) -> Tensor:
         """Weight of the transformer branch, a scalar from 0 to 1. The weight of the CNN branch is the rest."""
         return self.alpha.sigmoid()
-
-    @torch.no_grad()
-    def set_transformer_weight(self, weight: float) -> None:
-        """Set the weight of the transformer branch, 0 to 1. With 0 or 1, one branch has no effect."""
-        self.alpha.copy_(torch.tensor(weight).logit())

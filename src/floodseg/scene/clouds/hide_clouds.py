@@ -1,11 +1,15 @@
 """Choice of the method that finds clouds in the optical image of a scene."""
 
+from difflib import get_close_matches
 from logging import getLogger
+from pathlib import Path
 
 from floodseg.bands import Bands, band_date
+from floodseg.config.predict import CLOUD_METHODS
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
 from floodseg.messages import redacted
+from floodseg.raster.access import is_remote
 from floodseg.scene.base import BaseScene, OpticalSource
 from floodseg.scene.clouds.bright_pixels import BLUE, SHORTWAVE, BrightPixels
 from floodseg.scene.clouds.coarse_mask import CloudDetector, CoarseMask, find_clouds
@@ -17,12 +21,13 @@ _PIP = "pip install 'floodseg[clouds]'"
 
 
 def check_method(method: str, bands: Bands) -> None:
-    """Raise ConfigError if ``cloud_mask=csmask`` cannot be used.
+    """Raise ConfigError if ``cloud_mask`` is a misspelt method, or ``csmask`` and cannot be used.
 
     Args:
         method: value of ``cloud_mask``.
         bands: bands of the model.
     """
+    _check_spelling(method)
     if method != "csmask":
         return
     if not _takes_reflectance(bands):
@@ -30,6 +35,16 @@ def check_method(method: str, bands: Bands) -> None:
             "`cloud_mask=csmask`: finds clouds in reflectance of one date, which this model does not take; leave it out"
         )
     require_csmask()
+
+
+def _check_spelling(method: str) -> None:
+    path = Path(method)
+    close = get_close_matches(path.name.lower(), CLOUD_METHODS, n=1)
+    if close and method not in CLOUD_METHODS and not (path.suffix or is_remote(method) or path.exists()):
+        raise ConfigError(
+            f"`cloud_mask={method}`: is neither {', '.join(CLOUD_METHODS[:-1])} nor {CLOUD_METHODS[-1]}, and no file "
+            f"has this name; did you mean `cloud_mask={close[0]}`?"
+        )
 
 
 def hide_clouds(
