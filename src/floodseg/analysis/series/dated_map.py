@@ -32,10 +32,8 @@ class DatedMap:
     acquired: Acquisition
     orbit: str
     """Direction and relative orbit of the radar image (``descending-95``), ``OPTICAL``, or ``UNKNOWN``."""
-    size: int
-    """Bytes of the file."""
-    modified_ns: int
-    """Time of its last change in nanoseconds."""
+    state: tuple[int, int]
+    """Bytes of the file, and time of its last change in nanoseconds."""
 
 
 def read_dated_map(listed: ListedMap) -> DatedMap:
@@ -52,10 +50,22 @@ def read_dated_map(listed: ListedMap) -> DatedMap:
     with open_class_map(str(path)) as opened:
         grid, tags = opened.grid, opened.tags
     properties = _item_properties(path)
-    status = path.stat()
     acquired = _acquired(listed, properties)
     orbit = listed.orbit or _orbit(properties, tags)
-    return DatedMap(str(path), grid.north_up, acquired, orbit, status.st_size, status.st_mtime_ns)
+    return DatedMap(str(path), grid.north_up, acquired, orbit, file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Return the bytes of a file, and the time of its last change in nanoseconds.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a map on this machine") from error
+    return status.st_size, status.st_mtime_ns
 
 
 def _item_properties(path: Path) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Reader of the maps of a date on the common grid of a series."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.analysis.series.dated_map import DatedMap
+from floodseg.analysis.series.dated_map import DatedMap, file_state
 from floodseg.analysis.series.dates import SeriesDate
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
@@ -65,9 +66,9 @@ class _WarpedMap:
     def _read_file(self, window: Window) -> Block:
         """Read a window of the file in the order of rows from north to south; the first call opens the file."""
         if self._opened is None:
-            self._opened = self._stack.enter_context(open_class_map(self._dated.path))
-            if self._opened.grid.north_up != self._dated.grid:
+            if file_state(Path(self._dated.path)) != self._dated.state:
                 raise DataError(f"{self._dated.path}: changed during the run; run the same command again")
+            self._opened = self._stack.enter_context(open_class_map(self._dated.path))
         grid = self._opened.grid
         codes = grid.flip(self._opened.read(grid.flip_window(window)))
         missing = codes == NODATA

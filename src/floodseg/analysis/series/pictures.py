@@ -80,16 +80,17 @@ def draw_frequency(path: Path, info: SeriesInfo, raster: Path) -> None:
 
 
 def _draw_scale(axes: Axes, grid: GeoGrid, width: int, height: int) -> None:
-    """Draw a scale bar of a round length below the map; grey in the map marks pixels that were never clear."""
+    """Draw a scale bar of a round length below the map, and what its grey means."""
+    below: dict[str, Any] = {"va": "top", "fontsize": 9, "color": "0.3"}
     at = centre_pixel(grid)
-    note = "grey: never clear"
     if at is not None:
         metres = at.width * grid.width / width
         length = round_length(width * metres / 4)
         label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-        axes.plot([0, length / metres], [height + 12] * 2, color="0.15", linewidth=2, clip_on=False)
-        axes.text(length / metres + 6, height + 12, label, va="center", fontsize=9)
-    axes.text(width, height + 12, note, va="center", ha="right", fontsize=9, color="0.3")
+        axes.plot([0, length / metres], [height + 8] * 2, color="0.15", linewidth=2, clip_on=False)
+        axes.text(0, height + 12, label, **below)
+    axes.text(width, height + 12, "grey: never clear", ha="right", **below)
+    axes.set(xlim=(0, width), ylim=(height, 0))
 
 
 def _period(info: SeriesInfo) -> str:

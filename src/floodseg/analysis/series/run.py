@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ from floodseg.system.progress import MapProgress
 
 Maps = Path | str | Sequence[Path | str]
 """Folder of maps, CSV list of maps, or paths of maps."""
+
+
+_DAY_SECONDS = 86_400
+_LONGEST_SPREAD = timedelta(minutes=10)
+"""Longest time between the times of day at which one orbit passes over an area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +122,7 @@ class _Run:
             "versions": versions(),
             "settings": {key: value for key, value in flatten(self.config).items() if key != "out_dir"},
             "grid": [self.grid.crs, *self.grid.transform, self.grid.height, self.grid.width],
-            "maps": [
-                [each.path, each.size, each.modified_ns, each.acquired.time.isoformat(), each.orbit]
-                for each in self.maps
-            ],
+            "maps": [[each.path, *each.state, each.acquired.time.isoformat(), each.orbit] for each in self.maps],
         }
 
     def make_strips(self, staging: Staging, *, show_progress: bool) -> list[dict[str, Any]]:
@@ -204,6 +206,12 @@ class _Run:
         unknown = sum(each.orbit == UNKNOWN for each in maps)
         if unknown:
             notes.append(f"the orbit of {unknown} of {len(maps)} maps is unknown; they are taken to be of one orbit")
+        apart = spread_of_day([each.acquired.time for each in maps if each.orbit == UNKNOWN])
+        if apart > _LONGEST_SPREAD:
+            notes.append(
+                f"the times of day of the maps of unknown orbit differ by {apart / timedelta(hours=1):.1f} hours, so "
+                "they may be of several orbits; a CSV list of the maps with a column orbit keeps these apart"
+            )
         resampled = other_grids(maps, self.grid)
         if resampled:
             share = percent(len(resampled) / len(maps))
@@ -219,6 +227,15 @@ class _Run:
             listed = ", ".join(map(str, missing))
             notes.append(f"no reference water: it needs maps of all months of a year, but none is of month {listed}")
         return notes
+
+
+def spread_of_day(times: Sequence[datetime]) -> timedelta:
+    """Return the length of the shortest part of the day that holds the times of day; midnight (unknown) is left out."""
+    seconds = np.array(sorted({each.hour * 3600 + each.minute * 60 + each.second for each in times} - {0}))
+    if len(seconds) < 2:
+        return timedelta()
+    gaps = np.diff(seconds, append=seconds[0] + _DAY_SECONDS)
+    return timedelta(seconds=int(_DAY_SECONDS - gaps.max()))
 
 
 def _former_files() -> list[str]:
