@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
@@ -43,6 +44,7 @@ _REVISIT = timedelta(days=12)
 _LAGS = (1, 2, 3, 4, 5)
 """Earlier maps, in revisits before the map of the flood."""
 _FALSE_WATER = 1 / 256
+_TRANSFORM = Affine(10, 0, 5e5, 0, -10, 5e6)
 
 
 @app.command
@@ -81,7 +83,7 @@ def _write_maps(folder: Path, size: int, dates: int) -> None:
     levels = np.quantile(coarse, np.linspace(0, 1, 101))
     profile = {
         "driver": "GTiff", "height": size, "width": size, "count": 1, "dtype": "uint8", "crs": "EPSG:32632",
-        "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10), "nodata": 255, "tiled": True,
+        "transform": _TRANSFORM, "nodata": 255, "tiled": True,
         "blockxsize": 512, "blockysize": 512, "compress": "deflate",
     }  # fmt: skip
     for number in range(dates):
@@ -160,7 +162,7 @@ def _reference_water(maps: dict[datetime, NDArray[np.uint8]]) -> dict[int, NDArr
             height, width = codes.shape
             with rasterio.open(
                 paths[-1], "w", driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=255,
-                crs="EPSG:32632", transform=rasterio.transform.from_origin(5e5, 5e6, 10, 10),
+                crs="EPSG:32632", transform=_TRANSFORM,
             ) as target:  # fmt: skip
                 target.write(codes, 1)
         series = flood_series(paths, out_dir=Path(folder) / "series")

@@ -83,22 +83,6 @@ class Seasons:
         chance = rng.random(shape, np.float32)
         return np.where(water, chance >= self.errors.missed_water, chance < self.errors.false_water).astype(np.uint8)
 
-    def onset_and_end(self, begin: datetime, days: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the first and the last time with water at each pixel, in days after ``begin``, to the hour.
-
-        Both are NaN where there is no water.
-
-        Args:
-            begin: start of the period.
-            days: length of the period.
-        """
-        onset, end = (np.full(self._terrain.shape, np.nan) for _ in range(2))
-        for hour in range(24 * days + 1):
-            wet = self.water(begin + timedelta(hours=hour))
-            onset[wet & np.isnan(onset)] = hour / 24
-            end[wet] = hour / 24
-        return onset, end
-
     def _below(self, share: float) -> Mask:
         return np.asarray(self._terrain < self._level(share))
 
