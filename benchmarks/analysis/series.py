@@ -146,9 +146,11 @@ def false_flood(size: int, seed: int) -> dict[str, Any]:
         if each.year == 2021
     ]
     scores["any_one_map_of_the_year_before"] = {"false_flood_percent": float(np.mean(single))}
+    land = np.mean([((maps[each] == 1) & ~seasons.water(each)).mean() for each in year])
+    scores["land_taken_for_water"] = {"false_flood_percent": 100 * float(land)}
     least = scores["monthly_reference"]["false_flood_percent"]
     for name, score in scores.items():
-        if name != "monthly_reference":
+        if name not in ("monthly_reference", "land_taken_for_water"):
             score["reduction_percent"] = 100 * (1 - least / score["false_flood_percent"])
     return scores
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from pyproj import Transformer
 
 from floodseg.analysis.series.common_grid import common_grid, other_grids
@@ -14,7 +15,7 @@ from floodseg.analysis.series.map_list import ListedMap
 from floodseg.analysis.series.observations import DateReader
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from series_maps import ORIGIN, time_of, write_map
+from series_maps import CRS, ORIGIN, time_of, write_map
 
 
 def dated(path: Path, codes: Any, **place: Any) -> Any:
@@ -50,6 +51,20 @@ def test_most_maps_decide_and_the_others_are_taken_at_the_nearest_pixel(tmp_path
     assert other_grids([coarse, *fine], grid) == [coarse.path]
     codes = DateReader(SeriesDate((coarse,)), grid).read(Window(0, 0, 6, 6))
     assert codes.tolist() == np.repeat(np.repeat([[1, 0], [2, 3]], 3, 0), 3, 1).tolist()
+
+
+def test_a_map_with_rows_from_south_to_north_is_read_north_up(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "a_20230105.tif", "w", driver="GTiff", height=3, width=2, count=1, dtype="uint8", crs=CRS,
+        transform=rasterio.Affine(10, 0, ORIGIN[0], 0, 10, ORIGIN[1] - 30),
+    ) as target:  # fmt: skip
+        target.write(np.array([[0, 1], [2, 3], [255, 0]], np.uint8), 1)
+    south_up = read_dated_map(ListedMap(tmp_path / "a_20230105.tif"))
+    other = dated(tmp_path / "b.tif", np.zeros((3, 2)))
+    grid = common_grid([other, other, south_up])
+    assert (grid, other_grids([south_up], grid)) == (other.grid, [])
+    codes = DateReader(SeriesDate((south_up,)), grid).read(Window(0, 0, 3, 2))
+    assert codes.tolist() == [[255, 0], [2, 3], [0, 1]]
 
 
 def test_among_equals_the_smallest_pixels_decide(tmp_path: Path) -> None:

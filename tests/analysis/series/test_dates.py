@@ -115,7 +115,7 @@ def test_the_period_includes_its_first_and_last_day() -> None:
         DataError, match=r"`dates=2022-01-01/2022-12-31`: no map is of these days; the maps are of 2023-01-05"
     ):
         series_dates(maps, SeriesConfig(dates="2022-01-01/2022-12-31"))
-    with pytest.raises(DataError, match="the maps are of 1 date, but a series has from 2"):
+    with pytest.raises(DataError, match="the number of dates of the maps is 1, but a series has from 2"):
         series_dates(maps[:1], SeriesConfig())
     with pytest.raises(ConfigError, match="`dates=2023`: must be two days"):
         SeriesConfig(dates="2023")

@@ -228,7 +228,7 @@ def test_notes_name_joined_orbits_resampled_maps_and_unknown_times(tmp_path: Pat
     write_map(tmp_path / "maps" / "d" / "flood.tif", np.zeros((6, 6)), time_of(3.5))
     write_map(tmp_path / "maps" / "20230305" / "flood.tif", np.zeros((6, 6)))
     with pytest.raises(
-        ConfigError, match=r"the maps are of several orbits: ascending-15 \(1 maps\), .*unknown \(3 maps\)"
+        ConfigError, match=r"the maps are of several orbits: ascending-15 \(1 map\), .*unknown \(3 maps\)"
     ):
         floodseg.flood_series(tmp_path / "maps", out_dir=tmp_path / "series")
     series = floodseg.flood_series(tmp_path / "maps", out_dir=tmp_path / "series", orbit="all")

@@ -64,8 +64,8 @@ def series_dates(maps: Sequence[DatedMap], config: SeriesConfig) -> list[SeriesD
             dates.append(latest[each.orbit])
     if not 2 <= len(dates) <= MOST_DATES:
         raise DataError(
-            f"the maps are of {len(dates)} date, but a series has from 2 to {MOST_DATES} dates; give maps of several "
-            "dates"
+            f"the number of dates of the maps is {len(dates)}, but a series has from 2 to {MOST_DATES}; give maps of "
+            "several dates"
         )
     return [SeriesDate(tuple(each)) for each in dates]
 
@@ -86,7 +86,7 @@ def _in_period(maps: Sequence[DatedMap], config: SeriesConfig) -> list[DatedMap]
 
 def _of_orbit(maps: Sequence[DatedMap], orbit: str | None) -> list[DatedMap]:
     counts = Counter(each.orbit for each in maps)
-    names = ", ".join(f"{name} ({count} maps)" for name, count in sorted(counts.items()))
+    names = ", ".join(f"{name} ({count} {'map' if count == 1 else 'maps'})" for name, count in sorted(counts.items()))
     if orbit == ALL:
         return list(maps)
     if orbit is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterio._err import CPLE_BaseError  # raised by rasterio.shutil.copy; rasterio has no public name for it
+from rasterio.errors import RasterioError
 
 from floodseg.errors import RunFolderError
 from floodseg.products.folder import SUMMARY, check_unfinished
@@ -102,7 +103,7 @@ def staging_folder(out_dir: Path, *, overwrite: bool) -> Iterator[Staging]:
         check_unfinished(out_dir, overwrite=overwrite)
         try:
             yield Staging(out_dir)
-        except (OSError, CPLE_BaseError) as error:
+        except (OSError, RasterioError, CPLE_BaseError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise RunFolderError(
                 f"{out_dir}: the products cannot be written ({reason}); free some space and run the same command "
