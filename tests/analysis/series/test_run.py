@@ -19,7 +19,7 @@ from rio_cogeo.cogeo import cog_validate
 import floodseg
 from floodseg.analysis.series import run as series_run
 from floodseg.analysis.series import strips
-from floodseg.analysis.series.run import spread_of_day
+from floodseg.analysis.series.notes import spread_of_day
 from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.simulate.seasons import Errors, Flood, Seasons
 from series_maps import BEGIN, read, time_of, write_map, write_series

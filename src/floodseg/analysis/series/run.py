@@ -3,19 +3,19 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from floodseg.analysis.series import documents
-from floodseg.analysis.series.common_grid import common_grid, other_grids
-from floodseg.analysis.series.dated_map import UNKNOWN, DatedMap, read_dated_map
+from floodseg.analysis.series.common_grid import common_grid
+from floodseg.analysis.series.dated_map import DatedMap, read_dated_map
 from floodseg.analysis.series.dates import SeriesDate, series_dates
 from floodseg.analysis.series.documents import SeriesInfo
-from floodseg.analysis.series.layers import LAYERS, Layer, months_without_dates, reference_layer, series_layers
+from floodseg.analysis.series.layers import LAYERS, Layer, reference_layer, series_layers
 from floodseg.analysis.series.map_list import list_maps
+from floodseg.analysis.series.notes import series_notes
 from floodseg.analysis.series.rasters import RawRaster, bytes_per_pixel
 from floodseg.analysis.series.staging import Staging, staging_folder
 from floodseg.analysis.series.strips import StripMaker, joined_statistics, strip_height, strip_statistics
@@ -25,7 +25,6 @@ from floodseg.config.series import SeriesConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
-from floodseg.messages import percent
 from floodseg.products.folder import ITEM, SUMMARY
 from floodseg.products.strips import row_spans
 from floodseg.products.summary import versions
@@ -35,11 +34,6 @@ from floodseg.system.progress import MapProgress
 
 Maps = Path | str | Sequence[Path | str]
 """Folder of maps, CSV list of maps, or paths of maps."""
-
-
-_DAY_SECONDS = 86_400
-_LONGEST_SPREAD = timedelta(minutes=10)
-"""Longest time between the times of day at which one orbit passes over an area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +159,9 @@ class _Run:
             for layer in self.layers
         }
         rows = documents.area_rows(self.dates, square_metres)
-        info = SeriesInfo(self.config, self.dates, self.grid, self.layers, statistics, rows, self._assumptions())
+        info = SeriesInfo(
+            self.config, self.dates, self.grid, self.layers, statistics, rows, series_notes(self.dates, self.grid)
+        )
         folder = staging.results
         folder.mkdir()
         self._write_rasters(staging, info)
@@ -194,48 +190,6 @@ class _Run:
             style = layer_style(layer)
             if style is not None:
                 write_text(staging.results / f"{layer.name}.qml", style)
-
-    def _assumptions(self) -> list[str]:
-        maps, notes = self.maps, []
-        orbits = sorted({each.orbit for each in maps})
-        if len(orbits) > 1:
-            notes.append(
-                f"maps of the orbits {', '.join(orbits)} are joined; radar sees different water from each of them, "
-                "which looks like change"
-            )
-        unknown = sum(each.orbit == UNKNOWN for each in maps)
-        if unknown:
-            notes.append(f"the orbit of {unknown} of {len(maps)} maps is unknown; they are taken to be of one orbit")
-        apart = spread_of_day([each.acquired.time for each in maps if each.orbit == UNKNOWN])
-        if apart > _LONGEST_SPREAD:
-            notes.append(
-                f"the times of day of the maps of unknown orbit differ by {apart / timedelta(hours=1):.1f} hours, so "
-                "they may be of several orbits; a CSV list of the maps with a column orbit keeps these apart"
-            )
-        resampled = other_grids(maps, self.grid)
-        if resampled:
-            share = percent(len(resampled) / len(maps))
-            notes.append(f"{share} of the maps are on another grid; their classes are taken at the nearest pixel")
-        days = sum(each.time.time() == time() for each in self.dates)
-        if days:
-            notes.append(
-                f"the time of day of {days} of {len(self.dates)} dates is unknown (midnight), so durations may be off "
-                "by up to a day"
-            )
-        missing = months_without_dates(self.dates)
-        if missing:
-            listed = ", ".join(map(str, missing))
-            notes.append(f"no reference water: it needs maps of all months of a year, but none is of month {listed}")
-        return notes
-
-
-def spread_of_day(times: Sequence[datetime]) -> timedelta:
-    """Return the length of the shortest part of the day that holds the times of day; midnight (unknown) is left out."""
-    seconds = np.array(sorted({each.hour * 3600 + each.minute * 60 + each.second for each in times} - {0}))
-    if len(seconds) < 2:
-        return timedelta()
-    gaps = np.diff(seconds, append=seconds[0] + _DAY_SECONDS)
-    return timedelta(seconds=int(_DAY_SECONDS - gaps.max()))
 
 
 def _former_files() -> list[str]:
