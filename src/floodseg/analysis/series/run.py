@@ -63,7 +63,7 @@ def flood_series(
         orbit: orbit whose maps are used, such as ``descending-95``; ``all`` joins the maps of all orbits.
         dates: first and last day of the maps that are used, such as ``2023-01-01/2023-12-31``.
         overwrite: replace finished products.
-        show_progress: show a progress bar.
+        show_progress: show progress bars.
 
     Raises:
         ConfigError: a setting is invalid, or the maps are of several orbits and ``orbit`` is not set.
@@ -86,7 +86,7 @@ def series_config(
         staging.prepare(run.request())
         staging.require_space(bytes_per_pixel(run.layers) * run.grid.height * run.grid.width)
         totals = run.make_strips(staging, show_progress=show_progress)
-        document = run.finish(staging, totals)
+        document = run.finish(staging, totals, show_progress=show_progress)
         staging.publish(_former_files())
     return FloodSeries(config.out_dir, document)
 
@@ -150,7 +150,7 @@ class _Run:
                 totals.append(complete)
         return totals
 
-    def finish(self, staging: Staging, totals: list[dict[str, Any]]) -> dict[str, Any]:
+    def finish(self, staging: Staging, totals: list[dict[str, Any]], *, show_progress: bool) -> dict[str, Any]:
         """Write all products to the staging folder, and return the content of ``summary.json``."""
         square_metres = np.sum([each["square_metres"] for each in totals], axis=0)
         pixels = self.grid.height * self.grid.width
@@ -164,7 +164,7 @@ class _Run:
         )
         folder = staging.results
         folder.mkdir()
-        self._write_rasters(staging, info)
+        self._write_rasters(staging, info, show_progress=show_progress)
         write_text(folder / documents.AREAS, documents.areas_csv(rows))
         from floodseg.analysis.series import pictures  # slow to import
 
@@ -175,21 +175,25 @@ class _Run:
         _write_json(folder / SUMMARY, document)
         return document
 
-    def _write_rasters(self, staging: Staging, info: SeriesInfo) -> None:
+    def _write_rasters(self, staging: Staging, info: SeriesInfo, *, show_progress: bool) -> None:
         tags = {
             "TIFFTAG_SOFTWARE": f"floodseg {versions()['floodseg']}",
             "FLOODSEG_START": documents.utc_text(self.dates[0].time),
             "FLOODSEG_END": documents.utc_text(self.dates[-1].time),
             "FLOODSEG_DATES": str(len(self.dates)),
         }
-        for layer in self.layers:
-            numbers = {f"STATISTICS_{key.upper()}": repr(value) for key, value in info.statistics[layer.name].items()}
-            RawRaster(staging.path, layer, self.grid).finish(
-                staging.results / layer.file, tags, numbers, thread_limit()
-            )
-            style = layer_style(layer)
-            if style is not None:
-                write_text(staging.results / f"{layer.name}.qml", style)
+        pixels = self.grid.height * self.grid.width
+        with MapProgress(pixels * len(self.layers), enabled=show_progress, verb="written") as progress:
+            for layer in self.layers:
+                numbers = {
+                    f"STATISTICS_{key.upper()}": repr(value) for key, value in info.statistics[layer.name].items()
+                }
+                raster = RawRaster(staging.path, layer, self.grid)
+                raster.finish(staging.results / layer.file, tags, numbers, thread_limit())
+                style = layer_style(layer)
+                if style is not None:
+                    write_text(staging.results / f"{layer.name}.qml", style)
+                progress.advance(pixels)
 
 
 def _former_files() -> list[str]:
