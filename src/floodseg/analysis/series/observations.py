@@ -10,7 +10,7 @@ from floodseg.analysis.series.dated_map import DatedMap, file_state
 from floodseg.analysis.series.dates import SeriesDate
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import WarpedSource
 from floodseg.products.class_map import ClassMap, open_class_map
 from floodseg.products.strips import NODATA, PERMANENT_WATER
