@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from floodseg.analysis.series.run import flood_series
     from floodseg.benchmarking.run import benchmark
     from floodseg.catalog.search import search
     from floodseg.config.data import DataConfig
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "flood_series",
     "list_models",
     "load_model",
     "map_place",
@@ -57,6 +59,7 @@ _MODULES = {
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
     "fetch": "floodseg.workflows.fetch",
+    "flood_series": "floodseg.analysis.series.run",
     "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
     "map_place": "floodseg.workflows.map_place",

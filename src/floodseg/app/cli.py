@@ -17,6 +17,7 @@ from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.old_flags import refuse_old_flags
 from floodseg.app.place_commands import add_place_commands
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
+from floodseg.app.series_command import add_series_command
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.download import DownloadConfig
 from floodseg.config.export import ExportDataConfig
@@ -204,6 +205,7 @@ def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) ->
 
 app.command(benchmark)
 add_place_commands(app)
+add_series_command(app)
 
 cache = App(name="cache", help="Manage the cache of decoded chips.")
 app.command(cache)

@@ -1,0 +1,1 @@
+"""Benchmarks of the analyses of finished maps."""
