@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from floodseg.analysis.depth.run import flood_depth
     from floodseg.analysis.series.run import flood_series
     from floodseg.benchmarking.run import benchmark
     from floodseg.catalog.search import search
@@ -36,6 +37,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "flood_depth",
     "flood_series",
     "list_models",
     "load_model",
@@ -59,6 +61,7 @@ _MODULES = {
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
     "fetch": "floodseg.workflows.fetch",
+    "flood_depth": "floodseg.analysis.depth.run",
     "flood_series": "floodseg.analysis.series.run",
     "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.benchmark_commands import benchmark
+from floodseg.app.depth_command import add_depth_command
 from floodseg.app.evaluate_command import evaluate
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.old_flags import refuse_old_flags
@@ -206,6 +207,7 @@ def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) ->
 app.command(benchmark)
 add_place_commands(app)
 add_series_command(app)
+add_depth_command(app)
 
 cache = App(name="cache", help="Manage the cache of decoded chips.")
 app.command(cache)

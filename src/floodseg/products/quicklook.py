@@ -1,7 +1,7 @@
 """``quicklook.png``: picture of the map with title, degrees at its frame, legend, scale bar and north arrow."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time as clock
 from pathlib import Path
@@ -57,6 +57,17 @@ class QuicklookText:
     """Name of code 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class LegendEntry:
+    """Box and label of the legend."""
+
+    label: str
+    face: Any
+    """Matplotlib colour of the box."""
+    edge: Any = "0.4"
+    hatch: str | None = None
+
+
 def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> QuicklookText:
     """Return the text of the quicklook; ``areas_km2`` are areas by class in square kilometres, None if unknown."""
     flood, permanent = areas_km2["flood"], areas_km2["permanent_water"]
@@ -98,8 +109,23 @@ def draw(
         text: title and lines.
     """
     height, width = picture_shape(grid)
-    codes = _resized(classes, height, width)
-    picture = compose(codes, None if background is None else _resized(background, height, width))
+    codes = resized(classes, height, width)
+    picture = compose(codes, None if background is None else resized(background, height, width))
+    shown = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
+    draw_page(path, grid, picture, (text.title, *text.lines), _class_entries(shown, text.water_name))
+
+
+def draw_page(path: Path, grid: GeoGrid, picture: Picture, text: Sequence[str], legend: Sequence[LegendEntry]) -> None:
+    """Draw a picture of a grid with text above, degrees at its frame, and legend, scale bar and north arrow below.
+
+    Args:
+        path: PNG file.
+        grid: pixel grid of the picture's extent.
+        picture: RGB of the shape ``picture_shape(grid)``.
+        text: title and one or two lines.
+        legend: entries of the legend.
+    """
+    height, width = picture.shape[:2]
     full_width, full_height = max(width, _MIN_WIDTH) + 2 * _MARGIN, height + _HEAD + _DEGREES + _FOOT
     figure = Figure((full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)  # untyped
@@ -109,8 +135,7 @@ def draw(
     _draw_head(sheet, text)
     left, foot = (full_width - width) // 2, _HEAD + height + _DEGREES
     _draw_ticks(sheet, grid, (left, _HEAD, left + width, _HEAD + height))
-    legend = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
-    _draw_legend(sheet, foot, legend, text.water_name)
+    _draw_legend(sheet, foot, legend)
     at = centre_pixel(grid)
     if at is not None:
         metres = at.width * grid.width / width
@@ -148,16 +173,16 @@ def _colour(code: int) -> NDArray[np.float64]:
     return np.array(COLOURS[code][:3]) / 255
 
 
-def _resized(values: NDArray[_Number], height: int, width: int) -> NDArray[_Number]:
+def resized(values: NDArray[_Number], height: int, width: int) -> NDArray[_Number]:
     """Return (H, W, ...) resized to ``height`` and ``width`` by nearest neighbour."""
     rows = ((np.arange(height) + 0.5) * values.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * values.shape[1] / width).astype(int)
     return np.asarray(values[rows[:, None], columns])
 
 
-def _draw_head(sheet: Axes, text: QuicklookText) -> None:
-    sheet.text(_MARGIN, 34, text.title, fontsize=15, fontweight="bold", va="baseline", parse_math=False)
-    for number, line in enumerate(text.lines):
+def _draw_head(sheet: Axes, text: Sequence[str]) -> None:
+    sheet.text(_MARGIN, 34, text[0], fontsize=15, fontweight="bold", va="baseline", parse_math=False)
+    for number, line in enumerate(text[1:]):
         sheet.text(_MARGIN, 56 + 20 * number, line, fontsize=10, color="0.25", va="baseline", parse_math=False)
 
 
@@ -182,17 +207,24 @@ def _draw_ticks(sheet: Axes, grid: GeoGrid, frame: tuple[int, int, int, int]) ->
     sheet.plot(lines_x, lines_y, color=np.array(_FRAME_COLOUR) / 255, linewidth=0.8)
 
 
-def _draw_legend(sheet: Axes, top: float, codes: list[int], water_name: str) -> None:
-    x, y = float(_MARGIN), top + 22
+def _class_entries(codes: list[int], water_name: str) -> list[LegendEntry]:
+    """Return the legend of class codes."""
+    entries = []
     for code in (FLOOD, PERMANENT_WATER, EXCLUDED, LAND, NODATA):
         if code not in codes:
             continue
-        hatch = "////" if code == EXCLUDED else None
         face = [_BLANK_GREY] * 3 if code == NODATA else _STRIPE_COLOURS[1] if code == EXCLUDED else _colour(code)
-        edge = _STRIPE_COLOURS[0] if code == EXCLUDED else "0.4"
-        sheet.add_patch(Rectangle((x, y), 22, 14, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.8))
-        name = water_name if code == FLOOD else CLASS_NAMES[code]
-        label = sheet.text(x + 29, y + 7, name, fontsize=10, va="center_baseline")
+        edge, hatch = (_STRIPE_COLOURS[0], "////") if code == EXCLUDED else ("0.4", None)
+        entries.append(LegendEntry(water_name if code == FLOOD else CLASS_NAMES[code], face, edge, hatch))
+    return entries
+
+
+def _draw_legend(sheet: Axes, top: float, legend: Sequence[LegendEntry]) -> None:
+    x, y = float(_MARGIN), top + 22
+    for entry in legend:
+        box: dict[str, Any] = {"facecolor": entry.face, "edgecolor": entry.edge, "hatch": entry.hatch}
+        sheet.add_patch(Rectangle((x, y), 22, 14, linewidth=0.8, **box))
+        label = sheet.text(x + 29, y + 7, entry.label, fontsize=10, va="center_baseline")
         x += 29 + label.get_window_extent().width + 24
 
 

@@ -112,7 +112,7 @@ class ProductWriter:
                     inputs=[name for names in self._info.inputs.values() for name in names],
                 )
             )
-            with _disk_errors(self._out_dir):
+            with disk_errors(self._out_dir):
                 self._open(stack)
             self._stack = stack.pop_all()
         return self
@@ -147,7 +147,7 @@ class ProductWriter:
 
     def write(self, strip: ProductStrip) -> None:
         """Write the next strip of the map."""
-        with _disk_errors(self._out_dir):
+        with disk_errors(self._out_dir):
             for part in self._cutter.cut(strip):
                 classes = part.classes
                 if self._specks is None:
@@ -187,7 +187,7 @@ class ProductWriter:
         assert self._cutter.complete, "some rows were not written"
         started = time.monotonic()
         seconds_before = started - self._entered if seconds is None else seconds
-        with _disk_errors(self._out_dir):
+        with disk_errors(self._out_dir):
             entries = dict(extra or {})
             if self._info.member is not None:
                 entries["content"] = dict(self._info.member.content)
@@ -279,7 +279,7 @@ def _vector_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _disk_errors(out_dir: Path) -> Iterator[None]:
+def disk_errors(out_dir: Path) -> Iterator[None]:
     """Raise RunFolderError for an error while writing."""
     try:
         yield

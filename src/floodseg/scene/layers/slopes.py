@@ -26,21 +26,8 @@ from floodseg.geo.resampling import Block
 from floodseg.geo.warp import PixelMap
 from floodseg.geo.warped_source import WarpedSource
 from floodseg.messages import percent
-from floodseg.scene.layers.layer_file import LayerFile
+from floodseg.scene.layers.heights import HeightFile
 from floodseg.scene.layers.raster_masks import coverage_note
-
-HEIGHT_RANGE = (-500.0, 9000.0)
-"""Possible heights of land in metres. Values outside, such as -9999, are an undeclared nodata value."""
-
-_VOIDS = (-9999, -32768, 32767)
-"""Stored numbers that elevation models use for nodata, also where a scale tag makes them possible heights."""
-
-_METRES = {
-    **dict.fromkeys(("", "m", "metre", "metres", "meter", "meters"), 1.0),
-    **dict.fromkeys(("ft", "foot", "feet", "international foot"), 0.3048),
-    **dict.fromkeys(("us survey foot", "us-ft", "ftus", "foot_us", "us_survey_foot"), 1200 / 3937),
-}
-"""Metres per unit of height, by the lower-case name of the unit."""
 
 _COVER_POINTS = 17
 """Points along each side of the scene that find the part of the elevation model that covers it."""
@@ -101,25 +88,13 @@ class SteepMask:
 class _SlopeRaster:
     """Slopes of an elevation model on its own grid, or on means of ``file.reduction`` pixels where it is finer."""
 
-    def __init__(self, file: LayerFile, scene: GeoGrid) -> None:
-        self.file = file
-        rows, columns = file.reduction
-        part = _covering_part(scene, file.grid, file.reduction)
-        self.grid = file.grid.crop(part).resized(columns, rows, part.height // rows, part.width // columns)
-        self._metres = _METRES[file.unit.lower()]
-        self._heights = WarpedSource(file.grid, self.grid, 1, self._read_heights, "mean")
+    def __init__(self, heights: HeightFile, scene: GeoGrid) -> None:
+        self.file, self.notes = heights.file, heights.notes
+        rows, columns = self.file.reduction
+        part = _covering_part(scene, self.file.grid, self.file.reduction)
+        self.grid = self.file.grid.crop(part).resized(columns, rows, part.height // rows, part.width // columns)
+        self._heights = WarpedSource(self.file.grid, self.grid, 1, heights.read, "mean")
         self._steps = InterpolatedSteps(self.grid)
-        self._has_impossible_heights = False
-
-    def notes(self) -> tuple[str, ...]:
-        """Return notes on the unit, and on heights that are taken as no data."""
-        low, high = HEIGHT_RANGE
-        has_voids = self._has_impossible_heights or self.file.found_voids
-        notes = {
-            f"its heights are in '{self.file.unit}' and are converted to metres": self._metres != 1,
-            f"heights outside {low:g} to {high:g} m, such as -9999, are taken as no data": has_voids,
-        }
-        return tuple(f"{self.file.name}: {note}" for note, applies in notes.items() if applies)
 
     def read(self, window: Window) -> Block:
         """Read slopes in degrees inside a window of ``grid``: missing without a height, fill beside missing heights."""
@@ -134,19 +109,6 @@ class _SlopeRaster:
         missing = around.missing[1:-1, 1:-1]
         return Block(slope[None], missing, unknown & ~missing)
 
-    def _read_heights(self, window: Window) -> Block:
-        """Read heights in metres inside a window of the file."""
-        block = self.file.read(window)
-        heights = block.values[0]
-        if self._metres != 1:
-            heights *= np.float32(self._metres)
-        impossible = (heights <= HEIGHT_RANGE[0]) | (heights >= HEIGHT_RANGE[1])
-        if impossible.any():
-            self._has_impossible_heights = True
-            heights[impossible] = 0
-            block.missing[impossible] = True
-        return block
-
 
 def steep_mask(path: str, grid: GeoGrid, max_slope: float, *, allow_remote: bool) -> SteepMask:
     """Open an elevation model in metres or feet over the grid of a scene.
@@ -155,14 +117,9 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, *, allow_remote: bool
         ConfigError: a remote file without ``allow_remote``.
         DataError: the file cannot be read or placed on the grid, or declares another unit than metres or feet.
     """
-    file = LayerFile(path, "dem", grid, allow_remote=allow_remote, voids=_VOIDS)
-    if file.unit.lower() not in _METRES:
-        raise DataError(
-            f"`dem={path}`: is in '{file.unit}', but heights must be in metres or feet; convert it "
-            f"({file.calculation('(* FACTOR (read 1))')}, with the metres per unit as FACTOR)"
-        )
+    heights = HeightFile(path, grid, allow_remote=allow_remote)
     try:
-        elevation = _SlopeRaster(file, grid)
+        elevation = _SlopeRaster(heights, grid)
     except ProjError as error:
         raise DataError(
             f"`dem={path}`: its coordinate system cannot be related to longitude and latitude, so slopes cannot be "

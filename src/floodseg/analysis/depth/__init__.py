@@ -1,0 +1,1 @@
+"""Water depth from a map of flood and an elevation model."""
