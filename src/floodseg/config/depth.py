@@ -1,5 +1,6 @@
 """Settings of ``floodseg depth``, and those that it shares with ``floodseg predict --depth``."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,9 @@ class DepthOptions(Settings):
     min_shore_samples: WholeNumber = 10
     """Smallest number of shore samples of a connected flood that gets a depth. A sample is a flooded cell beside dry
     land."""
+    min_island: float = 100_000
+    """Smallest area in square metres of an island in the flood whose shore is used. Most smaller ones are gaps in the
+    map, where plants stand above the water. 0 uses all."""
     dem_kind: Literal["unknown", "surface", "terrain"] = "unknown"
     """Kind of elevation model, for the products: surface includes trees and buildings, terrain does not."""
     vertical_datum: str = "unknown"
@@ -25,6 +29,7 @@ class DepthOptions(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.min_shore_samples >= 3, "min_shore_samples", self.min_shore_samples, "3 or more")
+        require(0 <= self.min_island < math.inf, "min_island", self.min_island, "0 or more")
         require(bool(self.vertical_datum.strip()), "vertical_datum", "''", "a name, or unknown")
 
 

@@ -1,64 +1,60 @@
-"""Connected water of a map that is read in strips: flood, and the permanent water that joins it.
-
-Cells that share a side or a corner are connected. Permanent water joins floods, since a river and the flood on its banks
-have one water surface.
-"""
+"""Connected cells of a map that is read in strips."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from floodseg.products.patches import group_nodes
-from floodseg.products.strips import FLOOD, PERMANENT_WATER
+from floodseg.products.strips import FLOOD, LAND, PERMANENT_WATER
 
-_ALL_NEIGHBOURS = np.ones((3, 3), np.int8)
+_CORNERS_TOO = np.ones((3, 3), np.int8)
 
 Labels = NDArray[np.int32]
 
 
 def label_water(classes: NDArray[np.uint8]) -> tuple[Labels, int]:
-    """Number the connected water of a strip (H, W) from 1; 0 elsewhere. Return the numbers and the last of them."""
-    labels, count = ndimage.label((classes == FLOOD) | (classes == PERMANENT_WATER), _ALL_NEIGHBOURS, output=np.int32)
+    """Number the connected water of (H, W) from 1, 0 elsewhere, and return the numbers and their count.
+
+    Cells that share a side or a corner are connected. Permanent water joins floods: a river and the flood on its banks
+    have one water surface.
+    """
+    labels, count = ndimage.label((classes == FLOOD) | (classes == PERMANENT_WATER), _CORNERS_TOO, output=np.int32)
     return labels, int(count)
 
 
-class StripLabels:
-    """Joins the labels of strips into connected water of the complete map.
+def label_land(classes: NDArray[np.uint8]) -> tuple[Labels, int]:
+    """Number the connected land of (H, W), of cells that share a side, like ``label_water``."""
+    labels, count = ndimage.label(classes == LAND, output=np.int32)
+    return labels, int(count)
 
-    ::
 
-        for strip in strips:                         # in order
-            labels, count = label_water(strip)
-            first = parts.add(labels, count)
-        water = parts.join()        # label n of a strip is part first + n - 1, of the connected water water[part]
+class StripParts:
+    """Joins the labels of strips into connected cells of the complete map.
 
-    Memory grows with the number of parts.
+    A part is what has one label in a strip. Strips overlap by two rows, whose parts are joined. Memory grows with the
+    number of parts.
     """
 
     def __init__(self) -> None:
         self._count = 0
-        self._pairs: list[NDArray[np.int64]] = []
-        self._last_row: NDArray[np.int64] | None = None
+        self._pairs = [np.zeros((2, 0), np.int64)]
+        self._last_rows: NDArray[np.int64] | None = None
 
     def add(self, labels: Labels, count: int) -> int:
-        """Add a strip, and return the number of the part with label 1."""
+        """Add the next strip, labelled with one row above and one row below, and return its part with label 1."""
         first = self._count
         self._count += count
-        top, bottom = (np.where(row > 0, row.astype(np.int64) + first - 1, -1) for row in (labels[0], labels[-1]))
-        if self._last_row is not None:
-            above = np.pad(self._last_row, 1, constant_values=-1)
-            for shift in range(3):  # left above, above and right above
-                neighbour = above[shift : shift + len(top)]
-                joined = (neighbour >= 0) & (top >= 0)
-                self._pairs.append(np.unique(np.stack([neighbour[joined], top[joined]]), axis=1))
-        self._last_row = bottom
+        top, bottom = (np.where(rows > 0, rows.astype(np.int64) + first - 1, -1) for rows in (labels[:2], labels[-2:]))
+        if self._last_rows is not None:
+            both = self._last_rows >= 0  # the same cells, so the same ones have a label
+            self._pairs.append(np.unique(np.stack([self._last_rows[both], top[both]]), axis=1))
+        self._last_rows = bottom
         return first
 
     def join(self) -> NDArray[np.int32]:
-        """Return the number of the connected water of each part, from 0, in the order of their first cells."""
-        pairs = np.concatenate([np.zeros((2, 0), np.int64), *self._pairs], axis=1)
-        group = group_nodes(self._count, pairs[0], pairs[1])
-        _, at, inverse = np.unique(group, return_index=True, return_inverse=True)
+        """Return the number of the connected cells of each part, from 0, in the order of their first parts."""
+        first, second = np.concatenate(self._pairs, axis=1)
+        _, at, inverse = np.unique(group_nodes(self._count, first, second), return_index=True, return_inverse=True)
         rank = np.empty(len(at), np.int32)
         rank[np.argsort(at)] = np.arange(len(at), dtype=np.int32)
         return np.asarray(rank[inverse])

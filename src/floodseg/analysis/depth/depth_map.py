@@ -44,4 +44,5 @@ class DepthMap:
 
     def __repr__(self) -> str:
         area = self.summary["area_km2"]
-        return f"DepthMap({area['with_depth']:.3f} of {area['flood']:.3f} km2 with depth, {self.volume:,.0f} m3, out_dir={self.out_dir})"
+        shares = f"{area['with_depth']:.3f} of {area['flood']:.3f} km2 with depth"
+        return f"DepthMap({shares}, {self.volume:,.0f} m3, out_dir={self.out_dir})"

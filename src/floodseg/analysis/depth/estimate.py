@@ -14,7 +14,7 @@ from floodseg.analysis.depth.ground import FloodedGround
 from floodseg.analysis.depth.names import DEPTH, UNCERTAINTY, WATER_LEVEL
 from floodseg.analysis.depth.raster import MetreRaster
 from floodseg.analysis.depth.surface import CellLevels, WaterSurface, fit_surface
-from floodseg.analysis.depth.survey import Survey, survey
+from floodseg.analysis.depth.survey import Survey, SurveySettings, survey
 from floodseg.analysis.depth.totals import DepthTotals, reasons
 from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid, Window
@@ -34,6 +34,8 @@ class EstimateSettings:
 
     min_shore_samples: int
     """Smallest number of shore samples of a flood that gets a depth."""
+    min_island: float
+    """Smallest area in square metres of an island that has a shore."""
     write_level: bool
     """Write the water level, too."""
     threads: int
@@ -72,7 +74,7 @@ class DepthEstimate:
         names = [DEPTH, UNCERTAINTY, *([WATER_LEVEL] if settings.write_level else [])]
         with ExitStack() as stack:
             progress = _Progress(stack.enter_context(ProgressBar(3, stderr=True, enabled=settings.show_progress)), grid)
-            found = survey(self._ground, self._areas, self._rows, progress.read)
+            found = survey(self._ground, self._areas, SurveySettings(self._rows, settings.min_island), progress.read)
             reason = reasons(found.floods, settings.min_shore_samples)
             usable = (found.floods.cells > 0) & (reason == "")
             surface = fit_surface(grid, found, usable, settings.threads, progress.fitted)
@@ -93,13 +95,13 @@ class DepthEstimate:
         self, window: Window, number: int, found: Survey, surface: WaterSurface, totals: DepthTotals
     ) -> DepthStrip:
         """Return the depth of a strip, and add it to the totals."""
-        classes, heights = self._ground.read_classes(window), self._ground.read_heights(window)
-        labels, _ = label_water(classes)
+        around, heights = self._ground.with_border(window)
+        labels, classes = label_water(around)[0][1:-1, 1:-1], around[1:-1, 1:-1]
         cells = np.flatnonzero(classes == FLOOD)
         flood = found.flood_numbers(number, labels.ravel()[cells])
         row, column = np.divmod(cells, window.width)
         at = surface.at(flood, row + window.top, column)
-        height = heights.ravel()[cells].astype(np.float64)
+        height = heights[1:-1, 1:-1].ravel()[cells].astype(np.float64)
         depth = at.level - height
         known = np.isfinite(depth)
         areas = self._areas.rows(window.top, window.height).ravel()[cells]

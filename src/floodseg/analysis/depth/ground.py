@@ -55,7 +55,7 @@ def ground_of(class_map: ClassMap, heights: HeightFile) -> FloodedGround:
 
     def read_heights(window: Window) -> NDArray[np.float32]:
         block = warped.read(window)
-        values = block.values[0]
+        values: NDArray[np.float32] = block.values[0]
         values[block.missing | block.fill] = np.nan
         return values
 

@@ -128,7 +128,7 @@ class _Choice:
     def __init__(self, count: int) -> None:
         self.rows = np.arange(count)
         self.level, self.variance, self.scale, self.half_step, self._least_scale = np.zeros((5, count), np.float32)
-        self._low, self._high = np.full((2, count), np.inf, np.float32) * np.float32([[-1], [1]])
+        self._low, self._high = np.full(count, -np.inf, np.float32), np.full(count, np.inf, np.float32)
         self._is_first = True
 
     def add(self, near: Neighbours) -> None:

@@ -7,8 +7,8 @@ from floodseg.config.depth import DepthOptions
 from floodseg.messages import percent
 
 _KINDS = {
-    "unknown": "the kind of elevation model is unknown; a surface model includes trees and buildings, where depths are too "
-    "small; set `dem_kind`",
+    "unknown": "the kind of elevation model is unknown; a surface model includes trees and buildings, where depths are "
+    "too small; set `dem_kind`",
     "surface": "the elevation model is a surface model: it includes trees and buildings, where depths are too small",
 }
 _MANY = 0.1

@@ -18,10 +18,16 @@ from floodseg.products.quicklook import LegendEntry, draw_page, picture_shape, r
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.scene.acquisition import Acquisition
 
-_UNKNOWN = (240, 150, 60)
+_UNKNOWN = (230, 120, 40)
 """RGB of flood without a depth."""
 _SHOWN = {LAND: "land", PERMANENT_WATER: "permanent water", EXCLUDED: "excluded", NODATA: "nodata"}
-_PAPER = {**COLOURS, NODATA: (240, 240, 240, 255), EXCLUDED: (178, 178, 178, 255)}
+_PAPER = {
+    LAND: COLOURS[LAND],
+    PERMANENT_WATER: (96, 150, 140),  # unlike all depths
+    EXCLUDED: (178, 178, 178),
+    NODATA: (240, 240, 240),
+}
+"""RGB of the classes."""
 
 
 def draw_depth(folder: Path, class_map: ClassMap, entries: Mapping[str, Any], acquisition: Acquisition | None) -> None:
@@ -48,15 +54,15 @@ def _compose(classes: NDArray[np.uint8], depth: NDArray[np.float32]) -> tuple[ND
     picture = np.zeros((*classes.shape, 3), np.uint8)
     legend = []
 
-    def paint(mask: NDArray[np.bool_], colour: tuple[int, ...], label: str, *, always: bool = False) -> None:
+    def paint(mask: NDArray[np.bool_], colour: tuple[int, ...], label: str) -> None:
         picture[mask] = colour[:3]
-        if always or mask.any():
+        if mask.any():
             legend.append(LegendEntry(label, np.array(colour[:3]) / 255))
 
     flood, number = classes == FLOOD, np.searchsorted(DEPTH_LIMITS, np.nan_to_num(depth))
     for index, (colour, label) in enumerate(zip(DEPTH_COLOURS, class_labels(), strict=True)):
-        paint(flood & np.isfinite(depth) & (number == index), colour, label, always=True)
-    paint(flood & np.isnan(depth), _UNKNOWN, "flood without depth")
+        paint(flood & np.isfinite(depth) & (number == index), colour, label)
+    paint(flood & np.isnan(depth), _UNKNOWN, "no depth")
     for code, label in _SHOWN.items():
         paint(classes == code, _PAPER[code], label)
     return picture, legend

@@ -63,21 +63,22 @@ def write_depth(class_map: ClassMap, folder: Path, run: DepthRun, acquisition: A
         )
     with closing(heights.file):
         ground = ground_of(class_map, heights)
+        options = run.options
         settings = EstimateSettings(
-            run.options.min_shore_samples, run.options.water_level, run.threads, _tags(class_map, run),
+            options.min_shore_samples, options.min_island, options.water_level, run.threads, _tags(class_map, run),
             show_progress=run.show_progress,
         )  # fmt: skip
         totals, rasters = DepthEstimate(ground, areas, settings).write(folder)
     _check_heights(totals, class_map, run)
     elevation = {
-        "file": _file_name(run.dem), "kind": run.options.dem_kind, "vertical_datum": run.options.vertical_datum,
+        "file": _file_name(run.dem), "kind": options.dem_kind, "vertical_datum": options.vertical_datum,
         "resampling": ground.resampling,
     }  # fmt: skip
     entries = {**totals, "elevation_model": elevation}
     write_text(folder / STYLE, depth_style())
     draw_depth(folder, class_map, entries, acquisition)
     statistics = {name: each.statistics.document() for name, each in rasters.items()}
-    return DepthResult(entries, statistics, (*heights.notes(), *depth_notes(run.dem, run.options, entries)))
+    return DepthResult(entries, statistics, (*heights.notes(), *depth_notes(run.dem, options, entries)))
 
 
 def _check_heights(totals: Mapping[str, Any], class_map: ClassMap, run: DepthRun) -> None:

@@ -5,7 +5,7 @@ The plane ``level = a + b x + c y`` has tricube weights of the distance (Clevela
 1974). All nodes of a call are fitted at the same time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,10 @@ class Neighbours:
 
     def nearest(self, k: int, rows: NDArray[np.intp]) -> "Neighbours":
         """Return the ``k`` nearest samples of the nodes ``rows``."""
-        parts = (self.distance, self.right, self.down, self.level, self.step, self.weight)
-        return Neighbours(*(part[rows, :k] for part in parts), np.minimum(self.count[rows], k))
+        return Neighbours(
+            self.distance[rows, :k], self.right[rows, :k], self.down[rows, :k], self.level[rows, :k],
+            self.step[rows, :k], self.weight[rows, :k], np.minimum(self.count[rows], k),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def fit_planes(near: Neighbours) -> Planes:
         ridge = np.square(scale / (np.float32(GRADIENT) * radius)).astype(np.float64)
         normal[:, 1, 1] += ridge
         normal[:, 2, 2] += ridge
-        inverse = np.linalg.inv(normal)
+        inverse = np.asarray(np.linalg.inv(normal), np.float64)
         target = np.matmul((robust * level)[:, None, :], columns)[:, 0].astype(np.float64)
         plane = np.matmul(inverse, target[:, :, None])[:, :, 0].astype(np.float32)
         residual = level - plane[:, :1] - plane[:, 1:2] * across - plane[:, 2:] * down
@@ -102,24 +104,24 @@ def median(values: Array, count: NDArray[np.intp]) -> Array:
 
 def _spread(residual: Array, count: NDArray[np.intp]) -> Array:
     """Return the standard deviation by the median absolute value, with a lower bound."""
-    return np.float32(_MAD) * median(np.abs(residual), count) + np.float32(_LEAST_SCALE)
+    return np.asarray(_MAD * median(np.abs(residual), count) + _LEAST_SCALE, np.float32)
 
 
 def _tricube(share: Array) -> Array:
     """Return the weight of a distance, as a share of the radius."""
     near = 1 - np.minimum(share, 1) ** 3
-    return near * near * near
+    return np.asarray(near * near * near)
 
 
 def _bisquare(share: Array) -> Array:
     """Return the weight of a residual, as a share of the largest one with a weight."""
     small = 1 - np.minimum(np.square(share), 1)
-    return small * small
+    return np.asarray(small * small)
 
 
 def _normal_matrix(weight: Array, columns: Array) -> NDArray[np.float64]:
     """Return the matrix of the normal equations, (N, 3, 3)."""
-    return np.matmul((weight[:, :, None] * columns).transpose(0, 2, 1), columns).astype(np.float64)
+    return np.asarray(np.matmul((weight[:, :, None] * columns).transpose(0, 2, 1), columns), np.float64)
 
 
 def _errors(

@@ -113,17 +113,13 @@ def _write(
     else:
         item = depth_item(class_map, acquisition, result.statistics, result.entries["elevation_model"])
         _write_json(folder / ITEM, item)
-    grid = class_map.grid
+    grid, options = class_map.grid, {entry.name for entry in fields(DepthOptions)}
     summary = {
         **result.entries,
         "datetime": acquisition.time.isoformat().replace("+00:00", "Z") if acquisition else None,
         "inputs": {"flood": [redacted(class_map.path)], "dem": [redacted(config.dem)]},
         "assumptions": [redacted(sentence) for sentence in notes],
-        "settings": {
-            name: value
-            for name, value in flatten(config).items()
-            if name in {entry.name for entry in fields(DepthOptions)}
-        },
+        "settings": {name: value for name, value in flatten(config).items() if name in options},
         "grid": {"crs": grid.crs, "transform": list(grid.transform), "height": grid.height, "width": grid.width},
         "versions": versions(),
         "seconds": time.monotonic() - started,

@@ -32,20 +32,24 @@ class Shores:
     """(H, W), sides of each flooded cell towards observed land."""
     unseen_sides: NDArray[np.uint8]
     """(H, W), sides of each flooded cell towards what was not observed: nodata, excluded, or beyond the map."""
+    land: NDArray[np.int32]
+    """(N,), label of the land beside the flooded cell."""
 
 
-def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32]) -> Shores:
+def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32], land: NDArray[np.int32]) -> Shores:
     """Find the shores of a strip of H x W cells.
 
     Args:
         classes: (H + 2, W + 2), codes of ``flood.tif`` with one cell around the strip, nodata beyond the map.
         heights: (H + 2, W + 2) in metres, NaN where unknown.
+        land: (H + 2, W + 2), labels of the land.
     """
     shape = classes.shape[0] - 2, classes.shape[1] - 2
     flood = _moved(classes, 0, 0) == FLOOD
     height = _moved(heights, 0, 0)
     dry_sides, unseen_sides, known = np.zeros((3, *shape), np.uint8)
     total, down, right = np.zeros((3, *shape), np.float32)
+    beside_land = np.zeros(shape, np.int32)
     for rows, columns in _SIDES:
         beside = _moved(classes, rows, columns)
         dry = flood & (beside == LAND)
@@ -54,6 +58,7 @@ def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32]) -> Sho
         outer = _moved(heights, rows, columns)
         measured = dry & np.isfinite(outer)
         known += measured
+        np.maximum(beside_land, _moved(land, rows, columns), out=beside_land, where=measured)
         total[measured] += outer[measured]
         down[measured] += rows
         right[measured] += columns
@@ -69,6 +74,7 @@ def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32]) -> Sho
         cell,
         dry_sides,
         unseen_sides,
+        beside_land.ravel()[cell],
     )
 
 

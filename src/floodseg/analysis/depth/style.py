@@ -22,7 +22,7 @@ def class_labels() -> list[str]:
     """Return the label of each depth class, from shallow to deep."""
     limits = [f"{limit:g}" for limit in DEPTH_LIMITS]
     between = [f"{low} to {high} m" for low, high in zip(["0", *limits[:-1]], limits, strict=True)]
-    return [*between, f"above {limits[-1]} m"]
+    return [*between, f"over {limits[-1]} m"]
 
 
 def depth_style() -> str:

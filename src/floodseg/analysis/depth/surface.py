@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from floodseg.analysis.depth.ground import GroundPositions
 from floodseg.analysis.depth.levels import LevelFitter
-from floodseg.analysis.depth.survey import BLOCK, Survey, blocks_across, unique_pairs
+from floodseg.analysis.depth.strip_counts import BLOCK, blocks_across, unique_pairs
+from floodseg.analysis.depth.survey import Survey
 from floodseg.geo.grid import GeoGrid
 
 _NODES_AT_ONCE = 2048

@@ -1,4 +1,8 @@
-"""First pass over a map: shore samples, and the area and border of each connected flood."""
+"""First pass over a map: shore samples, and the area and border of each connected flood.
+
+Small islands have no shore: most of them are gaps in the map, where plants stand above the water and the ground
+is below the water level.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,16 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.analysis.depth.connected import StripLabels, label_water
+from floodseg.analysis.depth.connected import StripParts, label_land, label_water
 from floodseg.analysis.depth.ground import FloodedGround, GroundPositions
 from floodseg.analysis.depth.levels import Samples
-from floodseg.analysis.depth.shore import find_shores
+from floodseg.analysis.depth.strip_counts import Strip, StripCounts, unique_pairs
 from floodseg.geo.footprints import PixelAreas
-from floodseg.geo.grid import GeoGrid, Window
-from floodseg.products.strips import FLOOD
-
-BLOCK = 8
-"""Rows and columns of a block of cells. Nodes are the corners of blocks."""
+from floodseg.geo.grid import GeoGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Floods:
     square_metres: NDArray[np.float64]
     """Ground area of the flooded cells."""
     first_cell: NDArray[np.int64]
-    """First flooded cell in the flattened map; -1 without flood."""
+    """First flooded cell in the flattened map; the number of all cells without flood."""
     samples: NDArray[np.int64]
     """Number of shore samples."""
     dry_sides: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Survey:
     blocks: NDArray[np.int64]
     """(2, M): flood and position among the blocks, for each block with cells of a flood."""
     first_parts: tuple[int, ...]
-    """Number of the part with label 1, for each strip."""
+    """Part with label 1 of each strip."""
     flood_of_part: NDArray[np.int32]
 
     def flood_numbers(self, strip: int, labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -53,114 +53,73 @@ class Survey:
         return self.flood_of_part[labels + (self.first_parts[strip] - 1)]
 
 
-def blocks_across(grid: GeoGrid) -> int:
-    """Return the number of blocks in a row of blocks."""
-    return -(-grid.width // BLOCK)
+@dataclass(frozen=True, slots=True)
+class SurveySettings:
+    """Settings of the first pass. The result does not depend on ``strip_rows``."""
+
+    strip_rows: int
+    """Rows of a strip."""
+    min_island: float
+    """Smallest area in square metres of an island that has a shore."""
 
 
-def survey(ground: FloodedGround, areas: PixelAreas, strip_rows: int, advance: Callable[[int], None]) -> Survey:
-    """Read the map and the heights once, in strips of ``strip_rows`` rows. The result does not depend on their number.
+def survey(
+    ground: FloodedGround, areas: PixelAreas, settings: SurveySettings, advance: Callable[[int], None]
+) -> Survey:
+    """Read the map and the heights once, in strips.
 
     Args:
         ground: map and heights.
         areas: ground areas of the cells.
-        strip_rows: rows of a strip.
+        settings: height of the strips, and size of islands.
         advance: called with the number of cells of each strip.
     """
-    parts, first_parts, strips = StripLabels(), [], []
-    for window in ground.strips(strip_rows):
+    water, land, strips = StripParts(), StripParts(), []
+    for window in ground.strips(settings.strip_rows):
         classes, heights = ground.with_border(window)
-        labels, count = label_water(classes[1:-1, 1:-1])
-        first_parts.append(parts.add(labels, count))
-        strip = _Strip(ground.grid, window, classes, labels, count)
-        strips.append(strip.count(heights, areas.rows(window.top, window.height)))
+        labels, count = label_water(classes)
+        land_labels, land_count = label_land(classes)
+        first, first_land = water.add(labels, count), land.add(land_labels, land_count)
+        strip = Strip(ground.grid, window, classes, heights, areas.rows(window.top, window.height))
+        strips.append(strip.count((labels, count, first), (land_labels, land_count, first_land)))
         advance(window.height * window.width)
-    return _join(ground.grid, strips, first_parts, parts.join())
-
-
-@dataclass(frozen=True, slots=True)
-class _StripCounts:
-    """What one strip adds to the survey; parts are counted from that with label 1."""
-
-    totals: NDArray[np.float64]
-    """(5, parts): cells, square metres, samples, dry sides and unseen sides."""
-    first_cell: NDArray[np.int64]
-    """(parts,), in the flattened map; -1 without flood."""
-    samples: NDArray[np.float32]
-    """(4, N): row and column in the map, level and step."""
-    sample_part: NDArray[np.int32]
-    blocks: NDArray[np.int64]
-    """(2, M): part and position of the block."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Strip:
-    grid: GeoGrid
-    window: Window
-    classes: NDArray[np.uint8]
-    """(H + 2, W + 2)."""
-    labels: NDArray[np.int32]
-    """(H, W)."""
-    parts: int
-
-    def count(self, heights: NDArray[np.float32], areas: NDArray[np.float64]) -> _StripCounts:
-        """Return the counts of the strip, from heights (H + 2, W + 2) and ground areas (H, W)."""
-        shores = find_shores(self.classes, heights)
-        cells = np.flatnonzero(self.classes[1:-1, 1:-1] == FLOOD)
-        part = self.labels.ravel()[cells] - 1
-        sample_part = self.labels.ravel()[shores.cell] - 1
-
-        def total(numbers: NDArray[np.int32], weights: NDArray[np.generic] | None = None) -> NDArray[np.float64]:
-            return np.bincount(numbers, weights, self.parts).astype(np.float64)
-
-        per_cell = (areas.ravel()[cells], shores.dry_sides.ravel()[cells], shores.unseen_sides.ravel()[cells])
-        square_metres, dry, unseen = (total(part, weights) for weights in per_cell)
-        first_cell = np.full(self.parts, -1, np.int64)
-        first_cell[part[::-1]] = cells[::-1] + self.window.top * self.grid.width  # the last value written remains
-        return _StripCounts(
-            np.array([total(part), square_metres, total(sample_part), dry, unseen]),
-            first_cell,
-            np.array([shores.row + self.window.top, shores.column, shores.level, shores.step], np.float32),
-            sample_part,
-            self._blocks(cells, part),
-        )
-
-    def _blocks(self, cells: NDArray[np.int64], part: NDArray[np.int32]) -> NDArray[np.int64]:
-        row, column = np.divmod(cells, self.grid.width)
-        block = (row + self.window.top) // BLOCK * blocks_across(self.grid) + column // BLOCK
-        return unique_pairs(part, block)
-
-
-def unique_pairs(first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return the different pairs of two arrays of numbers from 0, (2, M), in ascending order."""
-    base = int(second.max(initial=0)) + 1
-    key = first.astype(np.int64) * base + second
-    change = np.ones(len(key), np.bool_)
-    np.not_equal(key[1:], key[:-1], out=change[1:])  # most neighbours are equal, and sorting is slow
-    return np.array(np.divmod(np.unique(key[change]), base))
+    return _join(ground.grid, strips, water.join(), land.join(), settings.min_island)
 
 
 def _join(
-    grid: GeoGrid, strips: Sequence[_StripCounts], first_parts: Sequence[int], flood_of_part: NDArray[np.int32]
+    grid: GeoGrid,
+    strips: Sequence[StripCounts],
+    flood_of_part: NDArray[np.int32],
+    patch_of_part: NDArray[np.int32],
+    min_island: float,
 ) -> Survey:
-    """Sum the parts of each flood."""
+    """Sum the parts of each flood, without the samples at small islands."""
     number = int(flood_of_part.max(initial=-1)) + 1
-    totals = np.array(
-        [np.bincount(flood_of_part, row, number) for row in np.concatenate([each.totals for each in strips], axis=1)]
-    )
-    first_cell = np.full(number, -1, np.int64)
-    found = np.concatenate([each.first_cell for each in strips])
-    wet = np.flatnonzero(found >= 0)[::-1]
-    first_cell[flood_of_part[wet]] = found[wet]
-    cells, square_metres, samples, dry, unseen = totals
-    floods = Floods(*(each.astype(np.int64) for each in (cells,)), square_metres, first_cell,
-                    *(each.astype(np.int64) for each in (samples, dry, unseen)))  # fmt: skip
-    row, column, level, step = np.concatenate([each.samples for each in strips], axis=1)
+    flood = flood_of_part[np.concatenate([each.sample_part for each in strips])]
+    is_shore = ~_is_island(strips, patch_of_part, min_island)[np.concatenate([each.sample_land for each in strips])]
+    row, column, level, step = np.concatenate([each.samples for each in strips], axis=1)[:, is_shore]
+    flood = flood[is_shore]
+    totals = np.concatenate([each.water for each in strips], axis=1)
+    cells, square_metres, dry, unseen = (np.bincount(flood_of_part, each, number).astype(np.float64) for each in totals)
+    first_cell = np.full(number, grid.height * grid.width, np.int64)
+    np.minimum.at(first_cell, flood_of_part, np.concatenate([each.first_cell for each in strips]))
+    samples = np.bincount(flood, minlength=number)
+    floods = Floods(_whole(cells), square_metres, first_cell, samples, _whole(dry), _whole(unseen))
     x, y = GroundPositions(grid).metres(column, row)
-    parts = [each.sample_part + first for each, first in zip(strips, first_parts, strict=True)]
-    blocks = [each.blocks + np.array([[first], [0]]) for each, first in zip(strips, first_parts, strict=True)]
-    part, block = np.concatenate(blocks, axis=1)
+    part, block = np.concatenate([each.blocks for each in strips], axis=1)
     return Survey(
-        floods, Samples(x, y, level, step, flood_of_part[np.concatenate(parts)]),
-        unique_pairs(flood_of_part[part], block), tuple(first_parts), flood_of_part,
+        floods, Samples(x, y, level, step, flood), unique_pairs(flood_of_part[part], block),
+        tuple(each.first_part for each in strips), flood_of_part,
     )  # fmt: skip
+
+
+def _is_island(strips: Sequence[StripCounts], patch_of_part: NDArray[np.int32], min_island: float) -> NDArray[np.bool_]:
+    """Return True for each part of land that belongs to an island smaller than ``min_island`` square metres."""
+    number = int(patch_of_part.max(initial=-1)) + 1
+    area, unseen = np.concatenate([each.land for each in strips], axis=1)
+    square_metres, open_cells = (np.bincount(patch_of_part, each, number) for each in (area, unseen))
+    return np.asarray(((square_metres < min_island) & (open_cells == 0))[patch_of_part])
+
+
+def _whole(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    return numbers.astype(np.int64)
