@@ -24,6 +24,9 @@ _LEAST_SCALE = 0.01
 _FARTHEST = 1.0001
 """Distance at which the weight becomes 0, in distances of the farthest sample."""
 
+_NORMAL, _TARGET = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]]), np.array([6, 7, 8])
+"""Places of matrix and right side of the normal equations among the sums of ``_products``."""
+
 Array = NDArray[np.float32]
 
 
@@ -74,24 +77,23 @@ def fit_planes(near: Neighbours) -> Planes:
     weight = near.weight * _tricube(near.distance / radius[:, None])
     weight /= weight.max(1, keepdims=True)
     across, down = near.right / radius[:, None], near.down / radius[:, None]
-    columns = np.stack([np.ones_like(across), across, down], axis=2)
     centre = median(near.level, near.count)
     level = near.level - centre[:, None]
     scale = _spread(level, near.count)
-    robust = weight
+    robust, products = weight, _products(across, down, level)
     for number in range(ROUNDS + 1):
-        normal = _normal_matrix(robust, columns)
-        ridge = np.square(scale / (np.float32(GRADIENT) * radius)).astype(np.float64)
+        sums = np.matmul(robust[:, None, :], products)[:, 0].astype(np.float64)
+        ridge = np.square(scale / (GRADIENT * radius), dtype=np.float64)
+        normal = sums[:, _NORMAL]
         normal[:, 1, 1] += ridge
         normal[:, 2, 2] += ridge
         inverse = np.asarray(np.linalg.inv(normal), np.float64)
-        target = np.matmul((robust * level)[:, None, :], columns)[:, 0].astype(np.float64)
-        plane = np.matmul(inverse, target[:, :, None])[:, :, 0].astype(np.float32)
+        plane = np.matmul(inverse, sums[:, _TARGET][:, :, None])[:, :, 0].astype(np.float32)
         residual = level - plane[:, :1] - plane[:, 1:2] * across - plane[:, 2:] * down
         scale = _spread(residual, near.count)
         if number < ROUNDS:
             robust = weight * _bisquare(residual / (_TUKEY * scale)[:, None])
-    return Planes(plane[:, 0] + centre, scale, *_errors(robust, columns, inverse, ridge, radius))
+    return Planes(plane[:, 0] + centre, scale, *_errors(np.square(robust), products, inverse, ridge * radius))
 
 
 def median(values: Array, count: NDArray[np.intp]) -> Array:
@@ -119,17 +121,21 @@ def _bisquare(share: Array) -> Array:
     return np.asarray(small * small)
 
 
-def _normal_matrix(weight: Array, columns: Array) -> NDArray[np.float64]:
-    """Return the matrix of the normal equations, (N, 3, 3)."""
-    return np.asarray(np.matmul((weight[:, :, None] * columns).transpose(0, 2, 1), columns), np.float64)
+def _products(across: Array, down: Array, level: Array) -> Array:
+    """Return the terms of the normal equations of each sample, (N, k, 9); weighted sums of them are the equations."""
+    products = np.empty((*across.shape, 9), np.float32)
+    terms = (1, across, down, across * across, across * down, down * down, level, across * level, down * level)
+    for index, term in enumerate(terms):
+        products[:, :, index] = term
+    return products
 
 
 def _errors(
-    weight: Array, columns: Array, inverse: NDArray[np.float64], ridge: NDArray[np.float64], radius: Array
+    square_weight: Array, products: Array, inverse: NDArray[np.float64], ridge: NDArray[np.float64]
 ) -> tuple[Array, Array]:
-    """Return ``error`` and ``gradient_error`` of the planes."""
-    spread = _normal_matrix(np.square(weight), columns)
-    variance = np.matmul(np.matmul(inverse[:, :1], spread), inverse[:, :, :1])[:, 0, 0]
+    """Return ``error`` and ``gradient_error`` of the planes; ``ridge`` is multiplied by the radius."""
+    sums = np.matmul(square_weight[:, None, :], products)[:, 0].astype(np.float64)
+    variance = np.matmul(np.matmul(inverse[:, :1], sums[:, _NORMAL]), inverse[:, :, :1])[:, 0, 0]
     # the ridge pulls a gradient g towards 0, which moves the level by -inverse ridge g
-    moved = ridge * np.hypot(inverse[:, 0, 1], inverse[:, 0, 2]) * GRADIENT * radius
+    moved = ridge * np.hypot(inverse[:, 0, 1], inverse[:, 0, 2]) * GRADIENT
     return np.sqrt(np.maximum(variance, 0)).astype(np.float32), moved.astype(np.float32)

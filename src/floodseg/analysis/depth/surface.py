@@ -13,8 +13,8 @@ from floodseg.analysis.depth.strip_counts import BLOCK, blocks_across, unique_pa
 from floodseg.analysis.depth.survey import Survey
 from floodseg.geo.grid import GeoGrid
 
-_NODES_AT_ONCE = 2048
-"""Nodes of one call of the fitter, which needs about 60 kB for each."""
+_NODES_AT_ONCE = 256
+"""Nodes of one call of the fitter. More do not fit into the processor's cache."""
 
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
