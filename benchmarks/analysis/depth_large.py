@@ -2,9 +2,10 @@
 
     python -m benchmarks.analysis.depth_large WORK --json benchmarks/results/depth-large.json
 
-The terrain is a sloping plain with relief at many scales, of which the lower fifth is flooded, a strip is not observed and
-a river is permanent water. The elevation model is the terrain at 1 arc second in degrees, so heights are interpolated
-from another coordinate system. Files are written by an own process, so that memory is that of ``floodseg.flood_depth`` alone.
+The terrain is a sloping plain with relief at many scales, of which the lower fifth is flooded, a strip is not observed
+and a river is permanent water. The elevation model is the terrain at 1 arc second in degrees, so heights are
+interpolated from another coordinate system. Another process writes the files, so that memory is that of
+``floodseg.flood_depth`` alone.
 """
 
 import os
@@ -41,7 +42,11 @@ _SLOPE = 1e-4
 
 @app.default
 def depth_large(
-    work: Path, *, size: int = 10_000, threads: int = 2, json_file: Annotated[Path | None, Parameter(name="--json")] = None
+    work: Path,
+    *,
+    size: int = 10_000,
+    threads: int = 2,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Measure one run.
 
@@ -112,8 +117,8 @@ def write(work: Path, size: int) -> None:
 def _write(path: Path, values: NDArray[np.generic], crs: str, transform: Affine, nodata: float) -> None:
     height, width = values.shape
     with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=height, width=width, dtype=values.dtype, crs=crs, transform=transform,
-        nodata=nodata, tiled=True, compress="deflate", zlevel=1, num_threads="all_cpus",
+        path, "w", driver="GTiff", count=1, height=height, width=width, dtype=values.dtype, crs=crs,
+        transform=transform, nodata=nodata, tiled=True, compress="deflate", zlevel=1, num_threads="all_cpus",
     ) as file:  # fmt: skip
         file.write(values, 1)
 

@@ -116,6 +116,8 @@ def _value(location: str, name: str, value: Any) -> Any:
             return float(value)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{location}: {name} '{value}' is not a number; write a number such as 12.5") from error
+    if kind is int:
+        return int(value) if str(value).strip().isdecimal() else value
     return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.base import Settings, Integer, require
 from floodseg.system.environment import thread_limit
 
 
@@ -15,7 +15,7 @@ class DepthOptions(Settings):
 
     water_level: bool = False
     """Write the water level, too (water_level.tif), in metres above the zero of the elevation raster."""
-    min_shore_samples: WholeNumber = 10
+    min_shore_samples: Integer = 10
     """Smallest number of shore samples of a connected flood that gets a depth. A sample is a flooded cell beside dry
     land."""
     min_island: float = 100_000
@@ -43,7 +43,7 @@ class DepthConfig(DepthOptions):
     """Folder of the products."""
     datetime: str | None = None
     """Acquisition time (ISO 8601) for the STAC item. By default that of the map."""
-    threads: WholeNumber | None = None
+    threads: Integer | None = None
     """Number of threads. By default the number of cores."""
     allow_remote: bool = False
     """Allow an elevation raster on the network (https://..., s3://..., /vsicurl/...)."""

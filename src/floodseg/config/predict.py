@@ -5,7 +5,7 @@ The dataclasses are nested in code. On the command line and in Python calls thei
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from floodseg.bands import SarUnits
 from floodseg.config.base import Integer, Settings, require, require_setting
+from floodseg.config.depth import DepthOptions
 from floodseg.errors import ConfigError
 from floodseg.system.environment import thread_limit
 
@@ -54,8 +55,8 @@ class SceneImages(Settings):
 
 
 @dataclass(frozen=True)
-class SharedScene(Settings):
-    """Settings that can be shared by many scenes: units, layers and file access."""
+class SharedScene(DepthOptions):
+    """Settings that can be shared by many scenes: units, layers, water depth and file access."""
 
     grid: Literal["sar", "optical"] = "sar"
     """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
@@ -92,6 +93,8 @@ class SharedScene(Settings):
     """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. If
     it is at most 100, the raster is assumed to hold percentages or fractions, and values above 100 are nodata. Required
     for rasters other than masks of 0 and 1."""
+    depth: bool = False
+    """Compute the water depth from --dem, as floodseg depth does, and write it beside the map. Needs --dem."""
     datetime: str | None = None
     """Acquisition time (ISO 8601) for the STAC item. By default it is read from the tags or the name of the file."""
     allow_remote: bool = False
@@ -108,10 +111,19 @@ class SharedScene(Settings):
             object.__setattr__(self, name, files[0] if files else unset)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         require_setting(self, "dem", "max_slope")
+        self._check_depth()
         threshold, offset = self.permanent_water_threshold, self.optical_offset
         for name, number in (("permanent_water_threshold", threshold), ("optical_offset", offset)):
             require(number is None or math.isfinite(number), name, number, "a number")
         require_setting(self, "permanent_water", "permanent_water_threshold")
+
+    def _check_depth(self) -> None:
+        """Raise ConfigError for a depth without an elevation model, and for settings without a depth."""
+        if self.depth and self.dem is None:
+            raise ConfigError("`depth`: needs an elevation model; set `dem`")
+        for entry in fields(DepthOptions):
+            if not self.depth and getattr(self, entry.name) != entry.default:
+                raise ConfigError(f"`{entry.name}`: has no effect without `depth`; leave it out, or set `depth`")
 
 
 @dataclass(frozen=True)

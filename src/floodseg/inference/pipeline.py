@@ -10,9 +10,11 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from logging import getLogger
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import SENSOR_SETS, SENSORS, VALIDITY_CODES, Bands, Sensor, band_date
 from floodseg.config.base import flatten
+from floodseg.config.depth import DepthOptions
 from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
@@ -34,7 +37,7 @@ from floodseg.products.classify import classify
 from floodseg.products.folder import check_unfinished
 from floodseg.products.info import CollectionMember, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
-from floodseg.products.writer import ProductWriter, WriterSettings
+from floodseg.products.writer import Addition, ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
@@ -179,7 +182,23 @@ def _map_and_write(
             *sensor_notes(runtime, sink.sensor_shares(), run.images, earlier_radar=earlier_water is not None),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]
-        return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
+        return writer.finish(
+            background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside,
+            add=partial(_add_depth, run, info) if config.scene.depth else None,
+        )  # fmt: skip
+
+
+def _add_depth(run: _Run, info: ProductInfo, folder: Path) -> Addition:
+    """Write the depth of the map in a folder."""
+    from floodseg.analysis.depth.addition import add_depth  # imports SciPy and Matplotlib
+    from floodseg.analysis.depth.products import DepthRun
+
+    scene = run.config.scene
+    assert scene.dem is not None, "SceneConfig checks it"
+    return add_depth(
+        folder, DepthRun(scene.dem, scene, run.config.mapping.thread_count, scene.allow_remote, run.show_progress),
+        info.acquisition,
+    )  # fmt: skip
 
 
 def _runtime_and_times(runtime: Runtime, times: StageTimes) -> dict[str, Any]:
@@ -228,6 +247,8 @@ def _settings(run: _Run) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
     config = run.config
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
+    if not config.scene.depth:
+        left_out |= {"depth", *(entry.name for entry in fields(DepthOptions))}
     if config.scene.cloud_mask in CLOUD_METHODS and "optical" in run.images:
         left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}

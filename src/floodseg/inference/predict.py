@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
+from floodseg.config.depth import DepthOptions
 from floodseg.config.predict import CLOUD_METHODS, MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # imports PyTorch
 
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
-    "cloud_mask",
+    "cloud_mask", "depth", *(entry.name for entry in fields(DepthOptions)),
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 

@@ -26,8 +26,9 @@ QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, *STYLES.values(), POLYGONS, QUICKLOOK, SUMMARY)
-OPTIONAL_PRODUCTS = (ITEM,)
-"""Products of some scenes only: ``item.json`` needs a date."""
+DEPTH_PRODUCTS = ("depth.tif", "depth_uncertainty.tif", "water_level.tif", "depth.qml", "depth.png")
+OPTIONAL_PRODUCTS = (*DEPTH_PRODUCTS, ITEM)
+"""Products of some scenes only: the depth is computed on request, and ``item.json`` needs a date."""
 _FORMER_PRODUCTS = ("reliability.tif", "sensor_weights.tif")
 """Products of earlier versions, which are removed with the products that they belong to."""
 

@@ -10,7 +10,7 @@ With ``min_area``, the rasters are read again for the second pass of the speck f
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +55,18 @@ class WriterSettings:
     Pixels of one patch have the same class and share sides."""
     threads: int = 1
     """Number of threads that compress the rasters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Further products that were computed from the rasters of a map."""
+
+    entries: Mapping[str, Any]
+    """Entries of ``summary.json``."""
+    notes: Sequence[str]
+    """Assumptions, one sentence each."""
+    assets: Mapping[str, Mapping[str, Any]]
+    """Assets of the STAC item, as JSON values."""
 
 
 class ProductWriter:
@@ -170,6 +182,7 @@ class ProductWriter:
         assumptions: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
         outside: int = 0,
+        add: Callable[[Path], Addition] | None = None,
     ) -> dict[str, Any]:
         """Write and publish the products, after the last strip.
 
@@ -180,6 +193,7 @@ class ProductWriter:
             assumptions: assumptions about the input, one sentence each.
             extra: additional entries of summary.json.
             outside: number of pixels outside the area of interest.
+            add: writes further products into the folder that it gets, which holds the finished rasters.
 
         Returns:
             The content of ``summary.json``.
@@ -199,13 +213,15 @@ class ProductWriter:
                 raster.finish(self._tags(), self._settings.threads)
             for name, style in raster_styles(self._info.class_names).items():
                 write_text(self._folder.staging / folder.STYLES[name], style)
+            added = Addition({}, (), {}) if add is None else add(self._folder.staging)
+            entries |= added.entries
             self._totals.outside = outside
             self._draw_quicklook(background)
             if self._info.acquisition is not None:
-                self._write_item(entries.get("sensor_shares"))
+                self._write_item(entries.get("sensor_shares"), added.assets)
             document = summary(
                 self._product_grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
-                assumptions=assumptions, extra=entries,
+                assumptions=[*assumptions, *added.notes], extra=entries,
             )  # fmt: skip
             self._write_json(folder.SUMMARY, document)
             self._folder.publish()
@@ -249,12 +265,13 @@ class ProductWriter:
         text = quicklook.describe(info, areas)
         quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
-    def _write_item(self, sensor_shares: Mapping[str, float] | None) -> None:
+    def _write_item(self, sensor_shares: Mapping[str, float] | None, assets: Mapping[str, Mapping[str, Any]]) -> None:
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
         document = stac.item(self._product_grid, self._info, self._item_name(), statistics)
+        document["assets"] |= assets
         if sensor_shares is not None:
             document["properties"]["floodseg:sensor_shares"] = dict(sensor_shares)
         self._write_json(folder.ITEM, document)

@@ -45,6 +45,19 @@ class EstimateSettings:
     """Rows that are read at once; by default about a million cells. The rasters do not depend on it."""
     show_progress: bool = False
 
+    def rows(self, grid: GeoGrid) -> int:
+        """Return the rows of a strip of a grid."""
+        return self.strip_rows or strip_rows(grid.width)
+
+
+def estimate_surface(
+    ground: FloodedGround, areas: PixelAreas, settings: EstimateSettings, progress: "Progress"
+) -> tuple[Survey, WaterSurface]:
+    """Find the shores of a map, and fit the water levels of its floods."""
+    found = survey(ground, areas, SurveySettings(settings.rows(ground.grid), settings.min_island), progress.read)
+    usable = (found.floods.cells > 0) & (reasons(found.floods, settings.min_shore_samples) == "")
+    return found, fit_surface(ground.grid, found, usable, settings.threads, progress.fitted)
+
 
 @dataclass(frozen=True, slots=True)
 class DepthStrip:
@@ -66,23 +79,20 @@ class DepthEstimate:
 
     def __init__(self, ground: FloodedGround, areas: PixelAreas, settings: EstimateSettings) -> None:
         self._ground, self._areas, self._settings = ground, areas, settings
-        self._rows = settings.strip_rows or strip_rows(ground.grid.width)
 
     def write(self, folder: Path) -> tuple[dict[str, Any], dict[str, MetreRaster]]:
         """Write the rasters into a folder. Return the entries of ``summary.json``, and the rasters by name."""
         grid, settings = self._ground.grid, self._settings
         names = [DEPTH, UNCERTAINTY, *([WATER_LEVEL] if settings.write_level else [])]
         with ExitStack() as stack:
-            progress = _Progress(stack.enter_context(ProgressBar(3, stderr=True, enabled=settings.show_progress)), grid)
-            found = survey(self._ground, self._areas, SurveySettings(self._rows, settings.min_island), progress.read)
+            progress = Progress(stack.enter_context(ProgressBar(3, stderr=True, enabled=settings.show_progress)), grid)
+            found, surface = estimate_surface(self._ground, self._areas, settings, progress)
             reason = reasons(found.floods, settings.min_shore_samples)
-            usable = (found.floods.cells > 0) & (reason == "")
-            surface = fit_surface(grid, found, usable, settings.threads, progress.fitted)
             totals = DepthTotals(found.floods)
             rasters = {name: MetreRaster(folder / name, grid, _DESCRIPTIONS[name], settings.tags) for name in names}
             for raster in rasters.values():
                 stack.callback(raster.close)
-            for number, window in enumerate(self._ground.strips(self._rows)):
+            for number, window in enumerate(self._ground.strips(settings.rows(grid))):
                 strip = self._strip(window, number, found, surface, totals)
                 for name, values in zip(names, (strip.depth, strip.uncertainty, strip.level), strict=False):
                     rasters[name].write(window.top, values)
@@ -131,7 +141,7 @@ def _filled(
     return DepthStrip(*images)
 
 
-class _Progress:
+class Progress:
     """Progress of the three stages, each of which counts 1."""
 
     def __init__(self, bar: ProgressBar, grid: GeoGrid) -> None:

@@ -1,11 +1,7 @@
 """File names of the products."""
 
-from floodseg.products.folder import ITEM, SUMMARY, ProductNames
+from floodseg.products.folder import DEPTH_PRODUCTS, ITEM, SUMMARY, ProductNames
 
-DEPTH = "depth.tif"
-UNCERTAINTY = "depth_uncertainty.tif"
-WATER_LEVEL = "water_level.tif"
-STYLE = "depth.qml"
-PICTURE = "depth.png"
+DEPTH, UNCERTAINTY, WATER_LEVEL, STYLE, PICTURE = DEPTH_PRODUCTS
 
 PRODUCTS = ProductNames((DEPTH, UNCERTAINTY, STYLE, PICTURE, SUMMARY), optional=(WATER_LEVEL, ITEM))

@@ -69,7 +69,7 @@ def write_depth(class_map: ClassMap, folder: Path, run: DepthRun, acquisition: A
             show_progress=run.show_progress,
         )  # fmt: skip
         totals, rasters = DepthEstimate(ground, areas, settings).write(folder)
-    _check_heights(totals, class_map, run)
+    _check_heights(totals, run)
     elevation = {
         "file": _file_name(run.dem), "kind": options.dem_kind, "vertical_datum": options.vertical_datum,
         "resampling": ground.resampling,
@@ -81,12 +81,12 @@ def write_depth(class_map: ClassMap, folder: Path, run: DepthRun, acquisition: A
     return DepthResult(entries, statistics, (*heights.notes(), *depth_notes(run.dem, options, entries)))
 
 
-def _check_heights(totals: Mapping[str, Any], class_map: ClassMap, run: DepthRun) -> None:
+def _check_heights(totals: Mapping[str, Any], run: DepthRun) -> None:
     """Raise DataError if no flooded cell has a height."""
     cells = totals["cells"]
     if cells["flood"] and cells["flood"] == cells["without_height"]:
         raise DataError(
-            f"`dem={run.dem}`: has no height at any flooded cell of {class_map.path}; use an elevation model that "
+            f"`dem={run.dem}`: has no height at any flooded cell of the map; use an elevation model that "
             "covers the flood, or correct its coordinate system (rio edit-info --crs EPSG:CODE FILE)"
         )
 

@@ -33,7 +33,7 @@ class Shores:
     unseen_sides: NDArray[np.uint8]
     """(H, W), sides of each flooded cell towards what was not observed: nodata, excluded, or beyond the map."""
     land: NDArray[np.int32]
-    """(N,), label of the land beside the flooded cell."""
+    """(N,), label of the land beside the flooded cell; of several ones, that of the first side in a fixed order."""
 
 
 def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32], land: NDArray[np.int32]) -> Shores:
@@ -58,7 +58,8 @@ def find_shores(classes: NDArray[np.uint8], heights: NDArray[np.float32], land: 
         outer = _moved(heights, rows, columns)
         measured = dry & np.isfinite(outer)
         known += measured
-        np.maximum(beside_land, _moved(land, rows, columns), out=beside_land, where=measured)
+        first = measured & (beside_land == 0)
+        beside_land[first] = _moved(land, rows, columns)[first]
         total[measured] += outer[measured]
         down[measured] += rows
         right[measured] += columns

@@ -1,25 +1,29 @@
 """Terminal report of a depth map."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from floodseg.analysis.depth.depth_map import DepthMap
 from floodseg.app.flags import as_flags
 from floodseg.messages import printable
 
-_FILES = {
+if TYPE_CHECKING:  # the report of a map does not need its packages
+    from floodseg.analysis.depth.depth_map import DepthMap
+
+DEPTH_FILES = {
     "depth.png": "picture of the depth",
     "depth.tif": "water depth in metres, 0 on observed land",
     "depth_uncertainty.tif": "half width of the 90 % interval in metres",
     "water_level.tif": "water level in metres",
     "depth.qml": "colours of the depth in QGIS",
+}
+_FILES = DEPTH_FILES | {
     "item.json": "STAC item of these files",
     "summary.json": "volumes and areas by depth, settings and notes, machine-readable",
 }
 
 
-def print_depth(depth_map: DepthMap) -> None:
+def print_depth(depth_map: "DepthMap") -> None:
     """Print area and volume by depth, notes and products."""
     console = Console(highlight=False, markup=False)
     summary = depth_map.summary

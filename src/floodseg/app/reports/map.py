@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from floodseg.app.flags import as_flags
+from floodseg.app.reports.depth import DEPTH_FILES, depth_rows
 from floodseg.inference.flood_map import FloodMap
 from floodseg.messages import percent
 
@@ -13,6 +14,7 @@ _FILES = {
     "water_probability.tif": "water probability in percent",
     "water_probability.qml": "its colours in QGIS",
     "flood.gpkg": "polygons with areas",
+    **DEPTH_FILES,
     "item.json": "STAC item of these files",
     "summary.json": "areas, settings and notes, machine-readable",
 }
@@ -41,6 +43,8 @@ def print_map(flood_map: FloodMap) -> None:
     if "sensor_shares" in summary:
         shares = (f"{label} {percent(summary['sensor_shares'][name])}" for name, label in _DECIDED_BY.items())
         console.print(f"{'decided by':>16}  {', '.join(shares)}", soft_wrap=True)
+    for name, text in depth_rows(summary["depth"]) if "depth" in summary else ():
+        console.print(f"{name:>16}  {text}", soft_wrap=True)
     for sentence in summary["assumptions"]:
         console.print(f"{'note':>16}  {as_flags(sentence)}", soft_wrap=True)
     if flood_map.out_dir is not None:
