@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from floodseg.config.base import Settings, Integer, require
+from floodseg.config.base import Integer, Settings, require
 from floodseg.system.environment import thread_limit
 
 

@@ -111,19 +111,13 @@ class SharedScene(DepthOptions):
             object.__setattr__(self, name, files[0] if files else unset)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         require_setting(self, "dem", "max_slope")
-        self._check_depth()
+        if self.depth and self.dem is None:
+            raise ConfigError("`depth`: needs an elevation model; set `dem`")
+        require_setting(self, "depth", *(entry.name for entry in fields(DepthOptions)))
         threshold, offset = self.permanent_water_threshold, self.optical_offset
         for name, number in (("permanent_water_threshold", threshold), ("optical_offset", offset)):
             require(number is None or math.isfinite(number), name, number, "a number")
         require_setting(self, "permanent_water", "permanent_water_threshold")
-
-    def _check_depth(self) -> None:
-        """Raise ConfigError for a depth without an elevation model, and for settings without a depth."""
-        if self.depth and self.dem is None:
-            raise ConfigError("`depth`: needs an elevation model; set `dem`")
-        for entry in fields(DepthOptions):
-            if not self.depth and getattr(self, entry.name) != entry.default:
-                raise ConfigError(f"`{entry.name}`: has no effect without `depth`; leave it out, or set `depth`")
 
 
 @dataclass(frozen=True)

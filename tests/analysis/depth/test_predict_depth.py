@@ -47,7 +47,9 @@ def test_predict_writes_the_depth_of_its_map(tmp_path: Path) -> None:
 def test_settings_of_the_depth_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`depth`: needs an elevation model; set `dem`"):
         SceneConfig(depth=True)
-    with pytest.raises(ConfigError, match="`water_level`: has no effect without `depth`; leave it out, or set `depth`"):
+    with pytest.raises(
+        ConfigError, match="`water_level=True`: has no effect without `depth`; leave it out, or set `depth`"
+    ):
         SceneConfig(dem="dem.tif", water_level=True)
     assert SceneConfig(dem="dem.tif", depth=True, water_level=True).min_shore_samples == 10
     # lists of scenes have the same columns

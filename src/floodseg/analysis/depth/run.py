@@ -11,7 +11,6 @@ Map and heights are read twice, in strips. Memory grows with the length of the s
 import json
 import time
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from floodseg.analysis.depth.names import PRODUCTS
 from floodseg.analysis.depth.products import DepthRun, write_depth
 from floodseg.config.base import flatten
 from floodseg.config.depth import DepthConfig, DepthOptions
+from floodseg.config.flat import from_flat
 from floodseg.config.predict import SceneConfig
-from floodseg.errors import ConfigError, RunFolderError
+from floodseg.errors import RunFolderError
 from floodseg.messages import redacted
 from floodseg.products.class_map import ClassMap, open_class_map
 from floodseg.products.folder import ITEM, SUMMARY, check_unfinished, product_folder
@@ -58,13 +58,7 @@ def flood_depth(
     Raises:
         FloodsegError: invalid input or settings, or an output folder that cannot be used.
     """
-    known = [entry.name for entry in fields(DepthConfig)]
-    for name in settings:
-        if name not in known:
-            close = next(iter(get_close_matches(name, known, n=1)), None)
-            hint = f" (did you mean {close}?)" if close else ""
-            raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
-    config = DepthConfig(dem=str(dem), out_dir=Path(out_dir), **settings)
+    config = from_flat(DepthConfig, {**settings, "dem": str(dem), "out_dir": Path(out_dir)})
     return depth_config(str(flood), config, overwrite=overwrite, show_progress=show_progress)
 
 

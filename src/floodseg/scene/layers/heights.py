@@ -4,7 +4,7 @@ import numpy as np
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.scene.layers.layer_file import LayerFile
 
 HEIGHT_RANGE = (-500.0, 9000.0)
