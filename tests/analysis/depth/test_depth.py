@@ -185,7 +185,7 @@ def test_refusals_and_their_remedies(
     assert not out.exists()
     with pytest.raises(ConfigError, match="`min_shore_samples=2`: must be 3 or more"):
         floodseg.flood_depth(flood, dem, out_dir=out, min_shore_samples=2)
-    with pytest.raises(ConfigError, match="`dem_kinds`: is not a setting; did you mean `dem_kind`?"):
+    with pytest.raises(ConfigError, match=r"`dem_kinds`: is not a setting; did you mean `dem_kind`\?"):
         floodseg.flood_depth(flood, dem, out_dir=out, dem_kinds="surface")
     with pytest.raises(ConfigError, match="read only with `allow_remote`"):
         floodseg.flood_depth(flood, "https://example.org/dem.tif", out_dir=out)

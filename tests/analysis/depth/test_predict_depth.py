@@ -58,5 +58,5 @@ def test_settings_of_the_depth_are_checked(tmp_path: Path) -> None:
     config = named.config
     assert (config.depth, config.min_shore_samples, config.dem_kind) == (True, 25, "surface")
     (tmp_path / "scenes.csv").write_text("id,sar,dem,depth,min_shore_samples\na,a.tif,d.tif,yes,many\n")
-    with pytest.raises(ConfigError, match="`min_shore_samples=many`: must be a whole number"):
+    with pytest.raises(ConfigError, match="`min_shore_samples=many`: must be an integer"):
         read_scenes(tmp_path / "scenes.csv", SharedScene(), Bands(("VV", "VH"), ()))
