@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from floodseg.analysis.exposure.exposure import exposure
     from floodseg.analysis.series.run import flood_series
     from floodseg.benchmarking.run import benchmark
     from floodseg.catalog.search import search
@@ -35,6 +36,7 @@ __all__ = [
     "build_model",
     "evaluate",
     "export",
+    "exposure",
     "fetch",
     "flood_series",
     "list_models",
@@ -58,6 +60,7 @@ _MODULES = {
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
+    "exposure": "floodseg.analysis.exposure.exposure",
     "fetch": "floodseg.workflows.fetch",
     "flood_series": "floodseg.analysis.series.run",
     "list_models": "floodseg.models.listing",
@@ -72,6 +75,7 @@ _EXTRAS = {
     "benchmark": ("benchmark", "torch"),
     "build_model": ("train", "torch", "timm"),
     "export": ("export", "torch", "onnx"),
+    "exposure": ("exposure", "exactextract"),
     "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
 }
 """Extra that a public function needs, followed by the packages of this extra that are checked before the import."""

@@ -6,6 +6,7 @@ Map Projections: A Working Manual, USGS 1395, 1987, chapter 24). It has no seam 
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +142,16 @@ class PixelAreas:
         base += (areas[:, right] - base) * column_fraction
         return base
 
+    def at(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the areas at rows and columns of pixels, of one shape or shapes that broadcast, in m2."""
+        upper, lower, down = _surrounding_nodes(self.node_rows, rows)
+        left, right, across = _surrounding_nodes(self.node_columns, columns)
+        areas = self.node_areas
+        above = areas[upper, left] + (areas[upper, right] - areas[upper, left]) * across
+        below = areas[lower, left] + (areas[lower, right] - areas[lower, left]) * across
+        result: NDArray[np.float64] = above + (below - above) * down
+        return result
+
     def at_centre(self) -> float:
         """Return the area of the pixel at the centre of the grid, in m2."""
         rows, columns = self.node_areas.shape
@@ -197,7 +208,7 @@ def _pixel_areas(
 
 
 def _surrounding_nodes(
-    nodes: NDArray[np.int64], positions: NDArray[np.int64]
+    nodes: NDArray[np.int64], positions: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the nodes before and after each position, and its fraction of the distance between them."""
     after = np.clip(np.searchsorted(nodes, positions), 1, max(1, len(nodes) - 1)).clip(max=len(nodes) - 1)

@@ -33,25 +33,53 @@ _FORMER_PRODUCTS = ("reliability.tif", "sensor_weights.tif")
 
 
 @dataclass(frozen=True, slots=True)
+class ProductNames:
+    """Names of the files of one kind of products."""
+
+    names: tuple[str, ...]
+    """In the order in which they are published. The last one marks the folder as finished."""
+    optional: tuple[str, ...] = ()
+    """Products that some folders lack."""
+    former: tuple[str, ...] = ()
+    """Products of earlier versions, which are removed with the products that they belong to."""
+
+    @property
+    def marker(self) -> str:
+        """The file that marks a folder as finished."""
+        return self.names[-1]
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """All files that new products replace, the marker first."""
+        return (self.marker, *self.optional, *self.names, *self.former)
+
+
+MAP_PRODUCTS = ProductNames(PRODUCTS, OPTIONAL_PRODUCTS, _FORMER_PRODUCTS)
+
+
+@dataclass(frozen=True, slots=True)
 class ProductFolder:
     """A product folder that this process has locked, and its staging folder."""
 
     path: Path
     staging: Path
+    products: ProductNames = MAP_PRODUCTS
 
     def publish(self) -> None:
-        """Move the products from the staging folder, ``summary.json`` last.
+        """Move the products from the staging folder, the marker (``summary.json`` of a map) last.
 
         Raises:
-            OSError: a file cannot be moved; the folder has no ``summary.json`` then.
+            OSError: a file cannot be moved; the folder has no marker then.
         """
+        products = self.products
         staged = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= staged <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"unexpected files: {sorted(staged)}"
+        known = {*products.optional, *products.names}
+        assert {products.marker} <= staged <= known, f"unexpected files: {sorted(staged)}"
         for name in staged:
             sync(self.staging / name)
-        for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS, *_FORMER_PRODUCTS):
+        for name in products.replaced:
             (self.path / name).unlink(missing_ok=True)
-        for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last one
+        for name in (*products.optional, *products.names):  # the marker is the last one
             if name in staged:
                 (self.staging / name).rename(self.path / name)
         sync(self.path)
@@ -59,7 +87,12 @@ class ProductFolder:
 
 @contextlib.contextmanager
 def product_folder(
-    path: Path, *, overwrite: bool, min_bytes: int, inputs: Iterable[str] = ()
+    path: Path,
+    *,
+    overwrite: bool,
+    min_bytes: int,
+    inputs: Iterable[str] = (),
+    products: ProductNames = MAP_PRODUCTS,
 ) -> Iterator[ProductFolder]:
     """Lock a product folder and create its staging folder, which is removed at the end.
 
@@ -68,31 +101,31 @@ def product_folder(
         overwrite: replace finished products.
         min_bytes: disk space that the products need at least.
         inputs: input files, which products must not replace.
+        products: names of the products.
 
     Raises:
         RunFolderError: the folder has finished products or an input file with a product's name, is in use or not
             writable, or the disk has too little space.
     """
     path = path.absolute()
-    replaced = (*OPTIONAL_PRODUCTS, *PRODUCTS, *_FORMER_PRODUCTS)
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in replaced:
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in products.replaced:
             raise RunFolderError(f"{name}: is an input with the name of a product; set another `out_dir`")
     with locked_folder(path):
-        check_unfinished(path, overwrite=overwrite)
+        check_unfinished(path, overwrite=overwrite, marker=products.marker)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
         staging = _make_staging(path)
         try:
             _check_space(path, staging, min_bytes)
-            yield ProductFolder(path, staging)
+            yield ProductFolder(path, staging, products)
         finally:
             shutil.rmtree(staging)
 
 
-def check_unfinished(path: Path, *, overwrite: bool) -> None:
+def check_unfinished(path: Path, *, overwrite: bool, marker: str = SUMMARY) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
-    if (path / SUMMARY).exists() and not overwrite:
+    if (path / marker).exists() and not overwrite:
         raise RunFolderError(f"{path}: holds finished products; set `overwrite`, or set another `out_dir`")
 
 
