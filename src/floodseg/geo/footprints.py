@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 
-from floodseg.geo.grid import GeoGrid
+from floodseg.geo.grid import GeoGrid, Window
 
 _NODE_KM = 50.0
 """Distance of the nodes at which areas are computed. Linear interpolation between them has a relative error of 1e-5."""
@@ -135,15 +135,20 @@ class PixelAreas:
 
     def rows(self, top: int, height: int) -> NDArray[np.float64]:
         """Return the areas of ``height`` rows from ``top`` on, (height, W) in m2."""
-        upper, lower, row_fraction = _surrounding_nodes(self.node_rows, np.arange(top, top + height))
+        return self.block(Window(top, 0, height, self.width))
+
+    def block(self, window: Window) -> NDArray[np.float64]:
+        """Return the areas of the pixels of a window, (H, W) in m2."""
+        rows, columns = np.arange(window.height) + window.top, np.arange(window.width) + window.left
+        upper, lower, row_fraction = _surrounding_nodes(self.node_rows, rows)
         areas = self.node_areas[upper] * (1 - row_fraction)[:, None] + self.node_areas[lower] * row_fraction[:, None]
-        left, right, column_fraction = _surrounding_nodes(self.node_columns, np.arange(self.width))
+        left, right, column_fraction = _surrounding_nodes(self.node_columns, columns)
         base = areas[:, left]
         base += (areas[:, right] - base) * column_fraction
         return base
 
     def at(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the areas at rows and columns of pixels, of one shape or shapes that broadcast, in m2."""
+        """Return the areas at N rows and columns of pixels, (N,) in m2."""
         upper, lower, down = _surrounding_nodes(self.node_rows, rows)
         left, right, across = _surrounding_nodes(self.node_columns, columns)
         areas = self.node_areas

@@ -106,8 +106,7 @@ def _sums(
         found = shares.read(window)
         if found is not None:
             covered += found.sum()
-            rows, columns = np.arange(window.height) + window.top, np.arange(window.width) + window.left
-            hectares = found[1:] * (areas.at(rows[:, None], columns) / _M2_PER_HA)
+            hectares = found[1:] * (areas.block(window) / _M2_PER_HA)
             seen = observed.read(window)
             for code in np.unique(seen).tolist():
                 sums[:, :, code] += on_map.add(window, hectares * (seen == code))

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import PixelMap
 
-_BLOCK_POINTS = 1024
+_BLOCK_POINTS = 512
 """Points along each side of a block of cells."""
 _MAX_POINTS = 1000
 """Most points along each side of a cell. A cell of more than 500 pixels a side is sampled at every second pixel or
@@ -169,19 +169,18 @@ class CellShares:
     def _counted(self, corners: _Corners, source: Window, codes: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         """Return the shares by the codes at a lattice of points in each cell."""
         down, across = self.points
-        height, width = corners.columns.shape[0] - 1, corners.columns.shape[1] - 1
         columns = _between(corners.columns - source.left, down, across)
         rows = _between(corners.rows - source.top, down, across)
         with np.errstate(invalid="ignore"):
             inside = (columns >= 0) & (columns < source.width) & (rows >= 0) & (rows < source.height)
-        if not inside.any():
-            return None
-        pixels = np.where(inside, np.floor(rows) * source.width + np.floor(columns), 0).astype(np.intp)
-        found = np.where(inside, codes.ravel()[pixels], np.uint8(255)).reshape(height, down, width, across)
-        shares = np.empty((self._raster.codes, height, width))
-        for code in range(self._raster.codes):
-            shares[code] = np.count_nonzero(found == code, axis=(1, 3)) / (down * across)
-        return shares
+            if not inside.any():
+                return None
+            pixels = rows.astype(np.int64) * source.width + columns.astype(np.int64)
+        if inside.all():
+            found = codes.ravel()[pixels]
+        else:
+            found = np.where(inside, codes.ravel()[np.where(inside, pixels, 0)], np.uint8(255))
+        return np.stack([_mean(found == code) for code in range(self._raster.codes)])
 
 
 def _overlaps(edges: NDArray[np.float64], size: int) -> csr_array:
@@ -204,14 +203,16 @@ def _overlaps(edges: NDArray[np.float64], size: int) -> csr_array:
 
 
 def _between(corners: NDArray[np.float64], down: int, across: int) -> NDArray[np.float64]:
-    """Return values at ``down`` x ``across`` points in each cell, (H * down, W * across), from those at its corners."""
-    row, row_share = _steps(corners.shape[0] - 1, down)
-    column, column_share = _steps(corners.shape[1] - 1, across)
-    lines = corners[row] + (corners[row + 1] - corners[row]) * row_share[:, None]
-    result: NDArray[np.float64] = lines[:, column] + (lines[:, column + 1] - lines[:, column]) * column_share
+    """Return values at ``down`` x ``across`` points in each cell, (H, down, W, across), from those at its corners."""
+    row, column = ((np.arange(points) + 0.5) / points for points in (down, across))
+    lines = corners[:-1, None] + np.diff(corners, axis=0)[:, None] * row[:, None]
+    result: NDArray[np.float64] = lines[..., :-1, None] + np.diff(lines)[..., None] * column
     return result
 
 
-def _steps(cells: int, points: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the cell of each point along an axis, and its position in the cell, 0 to 1."""
-    return np.repeat(np.arange(cells), points), np.tile((np.arange(points) + 0.5) / points, cells)
+def _mean(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of points (H, down, W, across) that are True, (H, W). Few points are added one by one: faster."""
+    _, down, _, across = mask.shape
+    lines = mask.sum(1, dtype=np.int32)
+    counts = sum(lines[..., number] for number in range(across)) if across < 10 else lines.sum(-1)
+    return np.asarray(counts / (down * across))

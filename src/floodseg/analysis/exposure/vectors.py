@@ -25,7 +25,7 @@ from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
 Shapes = NDArray[np.object_]
 """(N,) shapely geometries."""
 
-CHUNK = 100_000
+CHUNK = 250_000
 """Features that are placed on the grid at a time."""
 _READ = 1_000_000
 """Features that are read at a time: a later chunk costs nearly as much time as reading all before it."""
