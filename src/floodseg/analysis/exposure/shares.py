@@ -24,6 +24,8 @@ _MAX_POINTS = 1000
 less."""
 _LATTICE = 32
 """Largest distance in pixels of the positions by which the blocks are found that meet the other grid."""
+_LEAST_POSITIONS = 33
+"""Fewest of these positions along each side of the raster."""
 
 
 class CodeRaster(Protocol):
@@ -69,7 +71,8 @@ class CellShares:
         self.codes = raster.codes
         """Number of codes."""
         columns, rows = self._lattice(_LATTICE)
-        middle = self._inverse.points(columns.ravel(), rows.ravel())
+        with np.errstate(invalid="ignore"):
+            middle = self._inverse.points(columns.ravel(), rows.ravel())
         inside = self._within(*middle)
         self.overlap = float(inside.mean())
         """Share of the raster's extent that the cells cover, 0 to 1."""
@@ -79,7 +82,8 @@ class CellShares:
     def _lattice(self, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return columns and rows of positions in the raster at most ``step`` pixels apart, its border included."""
         grid = self._raster.grid
-        axes = (np.linspace(0, size, max(2, math.ceil(size / step) + 1)) for size in (grid.width, grid.height))
+        counts = (max(_LEAST_POSITIONS, math.ceil(size / step) + 1) for size in (grid.width, grid.height))
+        axes = (np.linspace(0, size, count) for size, count in zip((grid.width, grid.height), counts, strict=True))
         columns, rows = np.meshgrid(*axes)
         return columns, rows
 
@@ -103,7 +107,8 @@ class CellShares:
         height, width = (max(1, _BLOCK_POINTS // points) for points in self.points)
         pixels = [side * 2 / points for side, points in zip((height, width), self.points, strict=True)]
         columns, rows = self._lattice(max(1, min(_LATTICE, math.floor(min(pixels)))))
-        u, v = self._inverse.points(columns.ravel(), rows.ravel())
+        with np.errstate(invalid="ignore"):
+            u, v = self._inverse.points(columns.ravel(), rows.ravel())
         known = np.isfinite(u) & np.isfinite(v)
         found = np.unique(np.stack([v[known] // height, u[known] // width]).astype(np.int64), axis=1)
         # a cell between two positions of the lattice may lie in the block beside theirs
@@ -124,12 +129,17 @@ class CellShares:
         if self._map.parallel:
             return self._exact(window)
         down, across = np.meshgrid(np.arange(window.height + 1.0), np.arange(window.width + 1.0), indexing="ij")
-        u, v = self._map.points(across + window.left, down + window.top)
+        with np.errstate(invalid="ignore"):  # corners far from the raster may have no place in its projection
+            u, v = self._map.points(across + window.left, down + window.top)
         corners = _Corners(self._without_seam(u), v)
         source = self._source_window(corners.columns, corners.rows)
         if source is None:
             return None
-        return self._counted(corners, source, self._raster.read(source))
+        shares = self._counted(corners, source, self._raster.read(source))
+        cut = self._cut_cells(corners)
+        if cut.any():
+            shares[:, cut] = self._counted_exactly(window, cut)
+        return shares if shares.any() else None
 
     def _source_window(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> Window | None:
         """Return the window of the raster that holds the positions, or None."""
@@ -166,21 +176,51 @@ class CellShares:
             shares[code] = (across @ (down @ (codes == code).astype(np.float64)).T).T
         return shares
 
-    def _counted(self, corners: _Corners, source: Window, codes: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    def _counted(self, corners: _Corners, source: Window, codes: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the shares by the codes at a lattice of points in each cell."""
         down, across = self.points
         columns = _between(corners.columns - source.left, down, across)
         rows = _between(corners.rows - source.top, down, across)
+        found = _pick(codes, columns, rows)
+        return np.stack([_mean(found == code) for code in range(self.codes)])
+
+    def _cut_cells(self, corners: _Corners) -> NDArray[np.bool_]:
+        """Return the cells (H, W) of which some corners have a place in the raster's projection, and others have none.
+
+        They lie at the edge of a projection of the Earth, such as that of Mollweide at the 180th meridian.
+        """
+        known = np.isfinite(corners.columns) & np.isfinite(corners.rows)
+        sides = known[:-1, :-1], known[:-1, 1:], known[1:, :-1], known[1:, 1:]
+        return np.logical_or.reduce(sides) & ~np.logical_and.reduce(sides)
+
+    def _counted_exactly(self, window: Window, cut: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the shares (codes, N) of N cells among those of their points that are on the Earth.
+
+        The people of such a cell are all on the Earth, so that the points beyond its edge do not count.
+        """
+        down, across = self.points
+        row, column = ((np.arange(points) + 0.5) / points for points in (down, across))
+        top, left = (index[:, None, None] for index in np.nonzero(cut))
+        across_at, down_at = np.broadcast_arrays(left + window.left + column, (top + window.top) + row[:, None])
         with np.errstate(invalid="ignore"):
-            inside = (columns >= 0) & (columns < source.width) & (rows >= 0) & (rows < source.height)
-            if not inside.any():
-                return None
-            pixels = rows.astype(np.int64) * source.width + columns.astype(np.int64)
-        if inside.all():
-            found = codes.ravel()[pixels]
-        else:
-            found = np.where(inside, codes.ravel()[np.where(inside, pixels, 0)], np.uint8(255))
-        return np.stack([_mean(found == code) for code in range(self._raster.codes)])
+            columns, rows = self._map.points(across_at.ravel(), down_at.ravel())
+        known = (np.isfinite(columns) & np.isfinite(rows)).reshape(across_at.shape).sum((1, 2))
+        source = self._source_window(columns, rows)
+        if source is None:
+            return np.zeros((self.codes, len(known)))
+        found = _pick(self._raster.read(source), columns - source.left, rows - source.top).reshape(across_at.shape)
+        return np.stack([(found == code).sum((1, 2)) / np.maximum(known, 1) for code in range(self.codes)])
+
+
+def _pick(codes: NDArray[np.uint8], columns: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the codes (H, W) at positions, 255 outside, in the shape of the positions."""
+    height, width = codes.shape
+    with np.errstate(invalid="ignore"):
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        pixels = rows.astype(np.int64) * width + columns.astype(np.int64)
+    if inside.all():
+        return codes.ravel()[pixels]
+    return np.where(inside, codes.ravel()[np.where(inside, pixels, 0)], np.uint8(255))
 
 
 def _overlaps(edges: NDArray[np.float64], size: int) -> csr_array:
