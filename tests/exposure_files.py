@@ -1,5 +1,6 @@
 """Maps and layers of a few pixels for the tests of the exposure."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,12 @@ def write_shapes(path: Path, shapes: Sequence[Any], crs: str | None, **columns: 
     """Write a layer of features."""
     values = [np.array(column, dtype=object) for column in columns.values()]
     kinds = {shape.geom_type for shape in shapes}
-    pyogrio.raw.write(
-        path, shapely.to_wkb(np.array(shapes, dtype=object)), values, list(columns),
-        geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown", crs=crs, driver="GPKG",
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a missing coordinate system
+        pyogrio.raw.write(
+            path, shapely.to_wkb(np.array(shapes, dtype=object)), values, list(columns),
+            geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown", crs=crs, driver="GPKG",
+        )  # fmt: skip
     return str(path)
 
 

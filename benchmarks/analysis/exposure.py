@@ -10,7 +10,6 @@ CPU seconds hardly depend on what else the machine does, its wall seconds do: th
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,12 @@ _TABLES = {
     "all": ("population", "buildings", "roads", "landcover", "regions", "depth"),
 }
 """Layers of each run."""
+_FILES = {
+    "population": "tif", "buildings": "gpkg", "roads": "gpkg", "landcover": "tif", "regions": "gpkg", "depth": "tif",
+}  # fmt: skip
+"""Formats of the layers."""
+_COMPLETE = "complete"
+"""File that marks a folder with all layers."""
 
 
 @app.default
@@ -57,15 +62,20 @@ def exposure(
     buildings
         Number of footprints.
     folder
-        Parent of the temporary folder.
+        Folder of the map and the layers; those of an earlier run are used again. By default a temporary folder.
     json_file
         Write the figures as one JSON object.
     """
-    with tempfile.TemporaryDirectory(prefix="floodseg-exposure-", dir=folder) as temporary:
-        place = Path(temporary)
-        layers = simulate(place, size, buildings)
-        runs = {name: measure(place, layers, chosen) for name, chosen in _TABLES.items()}
-    report({"size": size, "buildings": buildings, "runs": runs}, json_file)
+    with tempfile.TemporaryDirectory(prefix="floodseg-exposure-") as temporary:
+        place = Path(temporary) if folder is None else folder
+        files = {name: str(place / f"{name}.{ending}") for name, ending in _FILES.items()}
+        if not (place / _COMPLETE).exists():
+            place.mkdir(parents=True, exist_ok=True)
+            simulate(place, files, size, buildings)
+        result: dict[str, Any] = {"size": size, "buildings": buildings, "runs": {}}
+        for name, chosen in _TABLES.items():
+            result["runs"][name] = measure(place, files, chosen)
+            report(result, json_file)  # after each run, since the last ones take long
 
 
 def measure(place: Path, layers: dict[str, str], chosen: tuple[str, ...]) -> dict[str, Any]:
@@ -75,7 +85,7 @@ def measure(place: Path, layers: dict[str, str], chosen: tuple[str, ...]) -> dic
     command = [sys.executable, "-m", "floodseg", "exposure", str(place / "flood.tif"), *flags, "--out-dir", str(out)]
     command += ["--overwrite"]
     cores = sorted(os.sched_getaffinity(0))[:2]
-    before, load = resource.getrusage(resource.RUSAGE_CHILDREN), os.getloadavg()[0]
+    load = os.getloadavg()[0]
     began = time.perf_counter()
     process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cores), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -83,7 +93,6 @@ def measure(place: Path, layers: dict[str, str], chosen: tuple[str, ...]) -> dic
     if status:
         raise SystemExit(f"floodseg exposure ended with status {status}")
     document = json.loads((out / "exposure.json").read_text(encoding="utf-8"))
-    assert before.ru_utime <= resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
@@ -99,20 +108,18 @@ def measure(place: Path, layers: dict[str, str], chosen: tuple[str, ...]) -> dic
     }
 
 
-def simulate(place: Path, size: int, buildings: int) -> dict[str, str]:
-    """Write the map and all layers into a folder, and return the files of the layers by setting."""
+def simulate(place: Path, files: dict[str, str], size: int, buildings: int) -> None:
+    """Write the map into a folder, and all layers to their files."""
     rng = np.random.default_rng(0)
     side = size * _PIXEL
     box = (_WEST, _NORTH - side, _WEST + side, _NORTH)
-    files = {name: str(place / f"{name}.gpkg") for name in ("buildings", "roads", "regions")}
-    files |= {name: str(place / f"{name}.tif") for name in ("population", "landcover", "depth")}
     _write_map(place / "flood.tif", Path(files["depth"]), rng, size)
     _write_buildings(files["buildings"], rng, box, buildings)
     _write_roads(files["roads"], rng, box, size)
     _write_regions(files["regions"], box)
     _write_grid(files["population"], rng, box, "ESRI:54009", 100.0)
     _write_grid(files["landcover"], rng, box, "EPSG:4326", 1 / 12_000)
-    return files
+    (place / _COMPLETE).touch()
 
 
 def _write_map(flood: Path, depth: Path, rng: np.random.Generator, size: int) -> None:

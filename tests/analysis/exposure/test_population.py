@@ -144,7 +144,7 @@ def test_map_across_the_180th_meridian(tmp_path: Path) -> None:
     assert found.total == pytest.approx(60_000 * 50_000 / cell, rel=5e-3)
     assert found.affected / found.total == pytest.approx(0.5, abs=2e-3)
 
-    left, bottom, _, top = transform_bounds("EPSG:4326", MOLLWEIDE, 179, south, 180, north)
+    _, bottom, _, top = transform_bounds("EPSG:4326", MOLLWEIDE, 179, south, 180, north)
     width = 18_050_000
     mollweide = Affine(1000, 0, -width, 0, -1000, top + 1000)
     rows = int((top - bottom) / 1000) + 2

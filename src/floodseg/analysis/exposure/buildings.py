@@ -28,7 +28,7 @@ _M2_PER_HA = 1e4
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """Pixels that hold each building, (N,) each: rows ``top`` to ``bottom``, columns ``left`` to ``right``, exclusive."""
+    """Pixels around each building, (N,) each: rows ``top`` to ``bottom``, columns ``left`` to ``right`` (exclusive)."""
 
     top: NDArray[np.intp]
     left: NDArray[np.intp]
@@ -78,7 +78,7 @@ def _on_map(shapes: Shapes, grid: GeoGrid) -> Shapes:
     """Return the polygons whose centroid lies on the map."""
     centres = shapely.centroid(shapes)
     x, y = shapely.get_x(centres), shapely.get_y(centres)
-    return shapes[(x >= 0) & (x <= grid.width) & (y >= 0) & (y <= grid.height)]
+    return np.asarray(shapes[(x >= 0) & (x <= grid.width) & (y >= 0) & (y <= grid.height)], dtype=object)
 
 
 def _code_of_building(covered: NDArray[np.float64]) -> NDArray[np.intp]:

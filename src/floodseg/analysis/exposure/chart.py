@@ -75,7 +75,7 @@ def _draw_map(axes: Axes, run: Run) -> None:
         axes.invert_xaxis()
     axes.set(xticks=[], yticks=[])
     names = {code: name for code, name in CLASS_NAMES.items() if code in np.unique(codes)}
-    colours = {code: tuple(part / 255 for part in COLOURS[code]) for code in names}
+    colours = {code: "#{:02x}{:02x}{:02x}".format(*COLOURS[code]) for code in names}
     colours |= {LAND: _REST, NODATA: "#f0f0f0"}
     patches = [Patch(facecolor=colours[code], edgecolor="0.4", label=name) for code, name in names.items()]
     axes.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, fontsize=8, frameon=False)
@@ -114,7 +114,8 @@ def _label(item: Item) -> str:
     figure = item.figures[0]
     hidden = f", {amount(figure.not_seen)} not seen" if figure.not_seen else ""
     name = f"{item.name[0].upper()}{item.name[1:]}"
-    return f"{name}: {amount(figure.affected)} of {amount(figure.total)} {item.unit}{hidden}"
+    unit = "" if item.unit == "number" else f" {item.unit}"
+    return f"{name}: {amount(figure.affected)} of {amount(figure.total)}{unit}{hidden}"
 
 
 def amount(value: float) -> str:

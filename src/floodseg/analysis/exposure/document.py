@@ -19,8 +19,8 @@ _CATEGORIES = {
     "population": "Estimated population", "buildings": "Built-up", "roads": "Transportation", "landcover": "Land use",
 }  # fmt: skip
 LOWER_BOUND = (
-    "radar misses water among buildings and under trees: affected buildings and people in towns and forests are a lower "
-    "bound"
+    "radar misses water among buildings and under trees: affected people and buildings in towns and forests are a "
+    "lower bound"
 )
 _NO_PERMANENT_WATER = (
     "the map has no class of permanent water: rivers and lakes count as flood, and people and land there as affected"

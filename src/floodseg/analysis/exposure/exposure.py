@@ -18,9 +18,10 @@ from floodseg.analysis.exposure.buildings import count_buildings
 from floodseg.analysis.exposure.figures import Item, LayerResult
 from floodseg.analysis.exposure.landcover import land
 from floodseg.analysis.exposure.observed import ObservedMap, open_observed
-from floodseg.analysis.exposure.outputs import PRODUCTS, Run, write_products
+from floodseg.analysis.exposure.outputs import PRODUCTS, write_products
 from floodseg.analysis.exposure.population import people
-from floodseg.analysis.exposure.roads import class_column, measure_roads
+from floodseg.analysis.exposure.roads import CLASS_COLUMNS, measure_roads
+from floodseg.analysis.exposure.run import Run
 from floodseg.analysis.exposure.sources import layer_sources
 from floodseg.analysis.exposure.vectors import Features, open_features
 from floodseg.analysis.exposure.zones import Zones, map_zone, no_overlap, read_zones
@@ -50,9 +51,7 @@ class Exposure:
     """The content of exposure.json."""
 
 
-def exposure(
-    flood: str | Path, *, overwrite: bool = False, show_progress: bool = False, **settings: Any
-) -> Exposure:
+def exposure(flood: str | Path, *, overwrite: bool = False, show_progress: bool = False, **settings: Any) -> Exposure:
     """Count people, buildings, roads and land in the flood of a finished map, like ``floodseg exposure``.
 
     Args:
@@ -109,7 +108,9 @@ def _refuse_remote(flood: str, config: ExposureConfig) -> None:
     for name in ("flood", *SOURCES):
         path = flood if name == "flood" else getattr(config, name)
         if path is not None and is_remote(path):
-            raise ConfigError(f"`{name}={path}`: is an address on a network, but only local files are read; download it")
+            raise ConfigError(
+                f"`{name}={path}`: is an address on a network, but only local files are read; download it"
+            )
 
 
 def _refuse_folder_of_map(out_dir: Path) -> None:
@@ -159,6 +160,7 @@ def _measures(
         yield "buildings", partial(count_buildings, buildings, observed, zones, areas)
     if config.roads is not None:
         roads = _features(config, "roads", "LineString", observed)
-        yield "roads", partial(measure_roads, roads, class_column(roads, config.road_class), observed, zones)
+        column = roads.column("road_class", config.road_class, CLASS_COLUMNS)
+        yield "roads", partial(measure_roads, roads, column, observed, zones)
     if config.landcover is not None:
         yield "landcover", partial(land, config.landcover, config.classes(), observed, zones, areas)

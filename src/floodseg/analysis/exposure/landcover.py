@@ -45,8 +45,12 @@ class LandCover:
 
 
 def land(
-    path: str, classes: Mapping[str, tuple[int, ...]], observed: ObservedMap, zones: Zones,
-    areas: PixelAreas, advance: Callable[[float], None],
+    path: str,
+    classes: Mapping[str, tuple[int, ...]],
+    observed: ObservedMap,
+    zones: Zones,
+    areas: PixelAreas,
+    advance: Callable[[float], None],
 ) -> LayerResult:
     """Return the hectares of each class of land cover in the flood, not seen and in total, in each zone.
 
@@ -65,9 +69,10 @@ def land(
     label = f"`landcover={path}`"
     with open_local_raster(path) as source:
         if source.count != 1 or np.dtype(source.dtypes[0]).kind not in "ui":
+            masked = " --not-masked" if source.nodata is None else ""  # rio calc fails on masked pixels without nodata
             raise DataError(
-                f"{label}: has {source.count} bands of {source.dtypes[0]}, but codes of land cover are one band of whole "
-                "numbers; extract or convert it (rio calc --dtype uint8 \"(read 1 1)\" FILE OUT.tif)"
+                f"{label}: has {source.count} band(s) of {source.dtypes[0]}, but codes of land cover are one band of "
+                f'whole numbers; extract or convert it (rio calc "(read 1 1)" FILE OUT.tif --dtype uint16{masked})'
             )
         numbers = np.full(_MAX_CODE + 1, _OTHER, np.uint8)
         for number, codes in enumerate(classes.values(), start=1):

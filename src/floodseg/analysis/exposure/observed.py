@@ -68,9 +68,9 @@ class ObservedMap:
         if (values < 0).any() or (values > _MAX_DEPTH).any():
             wrong = values[(values < 0) | (values > _MAX_DEPTH)][0]
             raise DataError(
-                f"`depth={self.depth_path}`: holds the value {wrong:g} in the flood, but depths are metres from 0 on, and "
-                "nodata where unknown; give depth.tif of floodseg depth, or declare the nodata value (rio edit-info "
-                "--nodata VALUE FILE)"
+                f"`depth={self.depth_path}`: holds the value {wrong:g} in the flood, but depths are metres from 0 on, "
+                "and nodata where unknown; give depth.tif of floodseg depth, or declare the nodata value "
+                "(rio edit-info --nodata VALUE FILE)"
             )
         found = FLOODED + 1 + np.searchsorted(DEPTH_LIMITS, values, side="left")
         return np.where(np.isnan(values), FLOODED, found).astype(np.uint8)
@@ -84,7 +84,7 @@ def open_observed(flood: str, depth: str | None) -> Iterator[ObservedMap]:
         DataError: a file cannot be read, or the depths have another grid or several bands.
     """
     with open_class_map(flood) as classes, open_local_raster(depth) if depth else nullcontext() as depths:
-        if depth is not None:
+        if depths is not None and depth is not None:
             if depths.count != 1:
                 raise DataError(f"`depth={depth}`: has {depths.count} bands, but depths have one; give depth.tif")
             if not classes.grid.matches(grid_of(depths, depth)):

@@ -1,8 +1,8 @@
 """People in the flood: counts of a population grid times the flooded share of each cell.
 
 ``affected = sum(count * flooded share)``. Counts are never resampled: the classes of the map are brought to the
-population grid, as shares of each cell. The people of a cell are taken as spread evenly over it. A cell at the border of
-the map counts by its share inside.
+population grid, as shares of each cell. The people of a cell are taken as spread evenly over it. A cell at the border
+of the map counts by its share inside.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def people(path: str, observed: ObservedMap, zones: Zones, advance: Callable[[fl
         raise no_overlap(label)
     figures = make_figures(sums[:, -1], sums[:, :-1])
     notes = [f"{label}: covers {percent(shares.overlap)} of the map"] if shares.overlap < _LEAST_OVERLAP else []
-    facts = {"covered_share": shares.overlap, "cells": cells, "cells_without_data": without}
+    facts: dict[str, object] = {"covered_share": shares.overlap, "cells": cells, "cells_without_data": without}
     return LayerResult((Item("population", "population", "persons", figures),), tuple(notes), facts)
 
 

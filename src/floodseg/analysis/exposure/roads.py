@@ -17,7 +17,6 @@ from floodseg.analysis.exposure.figures import Item, LayerResult, make_figures
 from floodseg.analysis.exposure.observed import ObservedMap
 from floodseg.analysis.exposure.vectors import Chunk, Features, Placement, Shapes, short_edges
 from floodseg.analysis.exposure.zones import Zones, no_overlap
-from floodseg.errors import ConfigError
 from floodseg.geo.footprints import to_lonlat
 from floodseg.geo.grid import GeoGrid, Window
 
@@ -51,21 +50,6 @@ class _Pieces:
     """Share of the segment."""
     column: NDArray[np.intp]
     row: NDArray[np.intp]
-
-
-def class_column(features: Features, wanted: str | None) -> str | None:
-    """Return the attribute with the class of a road, None if the layer has none.
-
-    Raises:
-        ConfigError: the layer has no attribute ``wanted``.
-    """
-    if wanted is None:
-        return next((name for name in CLASS_COLUMNS if name in features.fields), None)
-    if wanted not in features.fields:
-        raise ConfigError(
-            f"`road_class={wanted}`: {features.layer.path} has no such attribute; use one of {', '.join(features.fields)}"
-        )
-    return wanted
 
 
 def measure_roads(

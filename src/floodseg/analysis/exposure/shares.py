@@ -151,7 +151,7 @@ class CellShares:
         return Window(top, left, bottom - top, right - left) if bottom > top and right > left else None
 
     def _without_seam(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return columns (..., N) of corners with NaN for cells that span the seam of longitudes, far from the raster."""
+        """Return columns (..., N) of corners, NaN at cells that span the seam of longitudes, far from the raster."""
         if not self._seam:
             return u
         with np.errstate(invalid="ignore"):
@@ -191,7 +191,7 @@ class CellShares:
         """
         known = np.isfinite(corners.columns) & np.isfinite(corners.rows)
         sides = known[:-1, :-1], known[:-1, 1:], known[1:, :-1], known[1:, 1:]
-        return np.logical_or.reduce(sides) & ~np.logical_and.reduce(sides)
+        return np.asarray(np.logical_or.reduce(sides) & ~np.logical_and.reduce(sides))
 
     def _counted_exactly(self, window: Window, cut: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the shares (codes, N) of N cells among those of their points that are on the Earth.
@@ -219,8 +219,8 @@ def _pick(codes: NDArray[np.uint8], columns: NDArray[np.float64], rows: NDArray[
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         pixels = rows.astype(np.int64) * width + columns.astype(np.int64)
     if inside.all():
-        return codes.ravel()[pixels]
-    return np.where(inside, codes.ravel()[np.where(inside, pixels, 0)], np.uint8(255))
+        return np.asarray(codes.ravel()[pixels])
+    return np.asarray(np.where(inside, codes.ravel()[np.where(inside, pixels, 0)], np.uint8(255)))
 
 
 def _overlaps(edges: NDArray[np.float64], size: int) -> csr_array:
@@ -251,8 +251,9 @@ def _between(corners: NDArray[np.float64], down: int, across: int) -> NDArray[np
 
 
 def _mean(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the share of points (H, down, W, across) that are True, (H, W). Few points are added one by one: faster."""
+    """Return the share of points (H, down, W, across) that are True, (H, W)."""
     _, down, _, across = mask.shape
     lines = mask.sum(1, dtype=np.int32)
+    # a sum over a short last axis is slow
     counts = sum(lines[..., number] for number in range(across)) if across < 10 else lines.sum(-1)
     return np.asarray(counts / (down * across))

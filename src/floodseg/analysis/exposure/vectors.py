@@ -15,7 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
-from floodseg.errors import DataError
+from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.longitudes import same_longitudes, split_at_180
 from floodseg.geo.warp import near
@@ -103,6 +103,20 @@ class Features:
         read, whole = sum((e - w) * (n - s) for w, s, e, n in boxes), (right - left) * (top - bottom)
         return [None] if boxes and read >= _WHOLE_SHARE * whole else list(boxes)
 
+    def column(self, setting: str, wanted: str | None, usual: Sequence[str]) -> str | None:
+        """Return the attribute ``wanted``; by default the first of the ``usual`` ones, in any case, or None.
+
+        Raises:
+            ConfigError: the layer has no attribute ``wanted``; the message names ``setting``.
+        """
+        if wanted is None:
+            own = {name.lower(): name for name in self.fields}
+            return next((own[name] for name in usual if name in own), None)
+        if wanted not in self.fields:
+            names = f"use one of {', '.join(self.fields)}" if self.fields else "leave it out, since it has none"
+            raise ConfigError(f"`{setting}={wanted}`: {self.layer.path} has no such attribute; {names}")
+        return wanted
+
     def overlaps(self, grid: GeoGrid) -> bool:
         """Return True if the extent of the layer meets that of the grid."""
         return bool(self._boxes(grid))
@@ -163,8 +177,8 @@ def open_features(path: str, setting: str, kind: str) -> Features:
         raise DataError(f"{label}: holds {shape} features and no {nouns[kind]}; use a file with {nouns[kind]}")
     if info["crs"] is None:
         raise DataError(
-            f"{label}: has no coordinate system, so it cannot be placed on the map; assign it (ogr2ogr -a_srs EPSG:CODE "
-            "OUT.gpkg FILE)"
+            f"{label}: has no coordinate system, so it cannot be placed on the map; assign it (ogr2ogr -a_srs "
+            "EPSG:CODE OUT.gpkg FILE)"
         )
     with read_errors(label):
         layer = VectorLayer(path, label, name, CRS.from_user_input(info["crs"]), tuple(info["total_bounds"]))
@@ -218,14 +232,14 @@ def short_edges(shapes: Shapes, layer: VectorLayer, grid: GeoGrid) -> Shapes:
 
 def areal(shapes: Shapes) -> Shapes:
     """Return valid polygons and multipolygons of the same number as ``shapes``; empty where there is no area."""
-    valid = np.where(shapely.is_valid(shapes), shapes, None)
-    invalid = shapely.is_missing(valid)
+    valid = np.array(shapes, dtype=object)
+    invalid = ~shapely.is_valid(valid)
     if invalid.any():
-        valid[invalid] = shapely.make_valid(shapes[invalid])
+        valid[invalid] = shapely.make_valid(valid[invalid])
     mixed = shapely.get_type_id(valid) == shapely.GeometryType.GEOMETRYCOLLECTION
     for index in np.flatnonzero(mixed):
         parts = shapely.get_parts(valid[index])
         valid[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     flat = shapely.get_dimensions(valid) < 2
     valid[flat] = shapely.Polygon()
-    return np.asarray(valid, dtype=object)
+    return valid

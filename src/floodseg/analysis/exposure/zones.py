@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from floodseg.analysis.exposure.coverage import cover
 from floodseg.analysis.exposure.vectors import Features, Placement, Shapes, areal, short_edges
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import DataError
 from floodseg.geo.footprints import to_lonlat
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.longitudes import same_longitudes
@@ -114,7 +114,7 @@ def read_zones(regions: Features, name_column: str | None, grid: GeoGrid) -> Zon
         ConfigError: the layer has no such attribute.
         DataError: no region overlaps the map, or the layer cannot be read.
     """
-    column = _name_column(regions, name_column)
+    column = regions.column("region_name", name_column, ("name",))
     place, names, found = Placement(regions.layer.crs, grid), [], []
     number = 0
     for chunk in regions.chunks(grid, [] if column is None else [column]):
@@ -143,16 +143,6 @@ def _extent(grid: GeoGrid) -> Any:
     return shapely.box(0, 0, grid.width, grid.height)
 
 
-def _name_column(regions: Features, wanted: str | None) -> str | None:
-    if wanted is None:
-        return next((name for name in regions.fields if name.lower() == "name"), None)
-    if wanted not in regions.fields:
-        raise ConfigError(
-            f"`region_name={wanted}`: {regions.layer.path} has no such attribute; use one of {', '.join(regions.fields)}"
-        )
-    return wanted
-
-
 def _near_map(shapes: Shapes, layer: VectorLayer, grid: GeoGrid) -> Shapes:
     """Return the parts of polygons near the map, in the layer's coordinates, continuous across the 180th meridian."""
     extent = layer.extent_of(grid)
@@ -167,7 +157,7 @@ def _near_map(shapes: Shapes, layer: VectorLayer, grid: GeoGrid) -> Shapes:
     result: Shapes = np.full(len(shapes), shapely.Polygon(), dtype=object)
     for left, right, turn in ranges:
         part = shapely.intersection(shapes, shapely.box(left, south, right, north))
-        moved = shapely.transform(part, lambda points, turn=turn: points + (360 * turn, 0)) if turn else part
+        moved = shapely.transform(part, lambda points, turn=turn: points + np.array([360 * turn, 0])) if turn else part
         result = np.asarray(shapely.union(result, moved), dtype=object)
     return areal(result)
 
@@ -187,12 +177,12 @@ def _in_degrees(shapes: Shapes, grid: GeoGrid) -> Shapes:
 def _cut_at_180(shape: Any) -> Shapes:
     """Return the parts of a polygon with longitudes from -180 to 180."""
     west, south, east, north = shape.bounds
-    if -180 <= west and east <= 180:
+    if west >= -180 and east <= 180:
         return np.array([shape], dtype=object)
     turns = range(int((west + 180) // 360), int(np.ceil((east + 180) / 360)))
     parts = [shapely.intersection(shape, shapely.box(360 * n - 180, south, 360 * n + 180, north)) for n in turns]
     moved = [
-        shapely.transform(part, lambda points, n=n: points - (360 * n, 0))
+        shapely.transform(part, lambda points, n=n: points - np.array([360 * n, 0]))
         for n, part in zip(turns, parts, strict=True)
     ]
     return np.array(moved, dtype=object)
