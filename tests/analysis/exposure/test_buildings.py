@@ -132,3 +132,14 @@ def test_layers_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.gpkg").write_bytes((tmp_path / "far.gpkg").read_bytes()[:3000])
     with pytest.raises(DataError, match=r"`buildings=.*cut.gpkg`: cannot be read"):
         exposed(flood, tmp_path, buildings=tmp_path / "cut.gpkg")
+
+
+def test_a_building_larger_than_a_block_of_the_map(tmp_path: Path) -> None:
+    classes = np.zeros((1200, 1300))
+    classes[:, :500] = 1
+    flood = write_map(tmp_path / "flood.tif", classes, utm(10))
+    buildings = write_shapes(tmp_path / "b.gpkg", [box(1000, 1005, 12_995, 11_995), box(20, 20, 40, 40)], UTM)
+    result = exposed(flood, tmp_path, buildings=buildings)
+    assert figure(result, "buildings").affected == 2
+    expected = (4000 * 10_990 + 400) / SCALE / M2_PER_HA
+    assert figure(result, "building footprints").affected == pytest.approx(expected, rel=1e-3)

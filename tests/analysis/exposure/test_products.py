@@ -138,6 +138,21 @@ def test_open_water_is_noted(tmp_path: Path) -> None:
     assert any("has no class of permanent water" in note for note in notes)
 
 
+def test_an_area_of_interest_is_noted_until_it_is_given(tmp_path: Path) -> None:
+    classes = np.full((4, 4), 255, np.uint8)
+    classes[:, 1:3] = 1
+    tags = {"FLOODSEG_INPUTS": '{"sar": ["sar.tif"], "aoi": ["aoi.gpkg"]}'}
+    flood = write_raster(tmp_path / "flood.tif", classes, UTM, utm(10), 255, **tags)
+    people = write_raster(tmp_path / "p.tif", np.ones((4, 4)), UTM, utm(10))
+    result = exposed(flood, tmp_path, population=people)
+    assert figure(result, "population").not_seen == pytest.approx(8)
+    assert any("give its polygons as `regions`" in note for note in result.document["assumptions"])
+    area = write_shapes(tmp_path / "aoi.gpkg", [box(10, 0, 30, 40)], UTM)
+    result = exposed(flood, tmp_path, population=people, regions=area)
+    assert (figure(result, "population").total, figure(result, "population").not_seen) == pytest.approx((8, 0))
+    assert not any("`regions` to leave" in note for note in result.document["assumptions"])
+
+
 def test_folders_that_hold_other_products_are_refused(tmp_path: Path) -> None:
     flood = write_map(tmp_path / "flood.tif", np.ones((4, 4)), utm(10))
     people = write_raster(tmp_path / "p.tif", np.ones((4, 4)), UTM, utm(10))

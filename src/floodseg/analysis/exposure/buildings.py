@@ -6,6 +6,7 @@ that the flood covers. A building belongs to the zone that holds its centroid, s
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -18,6 +19,7 @@ from floodseg.analysis.exposure.vectors import Features, Placement, Shapes, area
 from floodseg.analysis.exposure.zones import Zones, no_overlap
 from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.tiling import blocks
 
 _BLOCK = 1024
 """Side in pixels of the blocks of the map by which buildings are grouped."""
@@ -107,7 +109,10 @@ def _covered_pixels(shapes: Shapes, observed: ObservedMap) -> NDArray[np.float64
         np.clip(np.ceil(east), 1, grid.width).astype(np.intp),
     )
     area = shapely.area(shapes)
-    for members, window in _groups(bounds):
+    large = np.maximum(bounds.bottom - bounds.top, bounds.right - bounds.left) > _BLOCK
+    for index in np.flatnonzero(large):
+        result[index] = _covered_by_blocks(shapes[index], observed)
+    for members, window in _groups(bounds, np.flatnonzero(~large)):
         codes = observed.read(window)
         counts = _counts(codes, bounds, members, window, observed.codes)
         whole = (bounds.bottom - bounds.top) * (bounds.right - bounds.left)
@@ -123,12 +128,24 @@ def _covered_pixels(shapes: Shapes, observed: ObservedMap) -> NDArray[np.float64
     return result
 
 
-def _groups(bounds: _Bounds) -> Iterator[tuple[NDArray[np.intp], Window]]:
+def _covered_by_blocks(shape: Any, observed: ObservedMap) -> NDArray[np.float64]:
+    """Return the area of one large polygon by the code of the map, (codes,) in pixels."""
+    result = np.zeros(observed.codes)
+    for window in blocks(observed.grid.height, observed.grid.width, _BLOCK):
+        box = (window.left, window.top, window.left + window.width, window.top + window.height)
+        part = areal(np.array([shapely.clip_by_rect(shape, *box)], dtype=object))
+        if not shapely.is_empty(part[0]):
+            found = cover(part, window)
+            result += np.bincount(observed.read(window).ravel()[found.pixel], found.share, minlength=len(result))
+    return result
+
+
+def _groups(bounds: _Bounds, buildings: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], Window]]:
     """Yield the buildings of each block of the map, and the window that holds all of them."""
-    block = bounds.top // _BLOCK * 2**32 + bounds.left // _BLOCK
+    block = (bounds.top // _BLOCK * 2**32 + bounds.left // _BLOCK)[buildings]
     order = np.argsort(block, kind="stable")
     starts = np.flatnonzero(np.diff(block[order], prepend=-1))
-    for members in np.split(order, starts[1:]):
+    for members in np.split(buildings[order], starts[1:]) if len(buildings) else ():
         top, left = int(bounds.top[members].min()), int(bounds.left[members].min())
         bottom, right = int(bounds.bottom[members].max()), int(bounds.right[members].max())
         yield members, Window(top, left, bottom - top, right - left)

@@ -26,6 +26,11 @@ _NO_PERMANENT_WATER = (
     "the map has no class of permanent water: rivers and lakes count as flood, and people and land there as affected"
 )
 
+_OUTSIDE = (
+    "the map was made for an area of interest, and all outside of it counts as not seen; give its polygons as "
+    "`regions` to leave that out"
+)
+
 
 def document(run: Run, seconds: float) -> dict[str, Any]:
     """Return the content of ``exposure.json``."""
@@ -58,6 +63,8 @@ def notes(run: Run) -> list[str]:
     found = [note for result in run.results.values() for note in result.notes]
     if not run.knows_permanent_water:
         found.append(_NO_PERMANENT_WATER)
+    if not run.zones.regions and run.has_area_of_interest:
+        found.append(_OUTSIDE)
     if run.acquisition is None:
         found.append("`datetime`: the time of the map is unknown, so there is no item.json; set it to get one")
     return [*found, *sources.notes(run.sources), LOWER_BOUND]

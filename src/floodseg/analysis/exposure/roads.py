@@ -6,6 +6,7 @@ ellipsoid (Karney, Algorithms for geodesics, Journal of Geodesy 87, 2013), and e
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _ELLIPSOID = Geod(ellps="WGS84")
 _BLOCK = 1024
 _LINES = 10_000
 """Lines that are cut at a time."""
+_PIECES = 2_000_000
+"""Parts of lines inside a pixel that are held at a time."""
 _M_PER_KM = 1000.0
 
 
@@ -122,9 +125,14 @@ def _kilometres(shapes: Shapes, observed: ObservedMap) -> NDArray[np.float64]:
     if not len(segments.line):
         return result
     lengths = _lengths(segments, observed.grid)
-    pieces = _pieces(segments, observed.grid)
-    codes = _codes(pieces, observed)
-    np.add.at(result, (segments.line[pieces.segment], codes), lengths[pieces.segment] * pieces.share / _M_PER_KM)
+    crossed = np.cumsum(np.abs(segments.end - segments.start).sum(1) + 1)
+    starts = np.searchsorted(crossed, np.arange(0, crossed[-1], _PIECES))
+    for first, stop in pairwise([*starts.tolist(), len(crossed)]):
+        part = _Segments(segments.line[first:stop], segments.start[first:stop], segments.end[first:stop])
+        pieces = _pieces(part, observed.grid)
+        codes = _codes(pieces, observed)
+        km = lengths[first:stop][pieces.segment] * pieces.share / _M_PER_KM
+        np.add.at(result, (part.line[pieces.segment], codes), km)
     return result
 
 

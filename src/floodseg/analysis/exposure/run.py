@@ -1,5 +1,6 @@
 """Inputs and results of a run, from which all products are written."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,14 @@ class Run:
     def map_tags(self) -> Mapping[str, str]:
         """GDAL metadata of the map."""
         return self.observed.flood.tags
+
+    @property
+    def has_area_of_interest(self) -> bool:
+        """True if the map says that it was made for an area of interest, outside of which it is nodata."""
+        try:
+            return "aoi" in json.loads(self.map_tags.get("FLOODSEG_INPUTS", "{}"))
+        except (json.JSONDecodeError, TypeError):
+            return False  # of other software
 
     @property
     def knows_permanent_water(self) -> bool:

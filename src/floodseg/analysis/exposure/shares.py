@@ -19,6 +19,8 @@ from floodseg.geo.warp import PixelMap
 
 _BLOCK_POINTS = 512
 """Points along each side of a block of cells."""
+_STRIP_PIXELS = 2**22
+"""Pixels that are read at a time for exact shares."""
 _MAX_POINTS = 1000
 """Most points along each side of a cell. A cell of more than 500 pixels a side is sampled at every second pixel or
 less."""
@@ -168,12 +170,15 @@ class CellShares:
         source = self._source_window(u, v)
         if source is None:
             return None
-        across = _overlaps(u - source.left, source.width)
-        down = _overlaps(v - source.top, source.height)
-        codes = self._raster.read(source)
-        shares = np.empty((self._raster.codes, window.height, window.width))
-        for code in range(self._raster.codes):
-            shares[code] = (across @ (down @ (codes == code).astype(np.float64)).T).T
+        across, down = _overlaps(u - source.left, source.width), _overlaps(v - source.top, source.height)
+        shares = np.zeros((self.codes, window.height, window.width))
+        step = max(1, _STRIP_PIXELS // source.width)
+        for top in range(0, source.height, step):  # a cell can be larger than what fits into memory
+            strip = Window(source.top + top, source.left, min(step, source.height - top), source.width)
+            codes, rows_of_strip = self._raster.read(strip), down[:, top : top + strip.height]
+            for code in np.unique(codes).tolist():
+                if code < self.codes:
+                    shares[code] += (across @ (rows_of_strip @ (codes == code).astype(np.float64)).T).T
         return shares
 
     def _counted(self, corners: _Corners, source: Window, codes: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ class LayerSource:
     licence: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.date}, {self.licence})"
+        known = [part for part in (self.date, self.licence) if part != UNKNOWN]
+        return f"{self.name} ({', '.join(known) or 'date and licence unknown'})"
 
 
 def layer_sources(config: ExposureConfig) -> dict[str, LayerSource]:
