@@ -50,6 +50,7 @@ def exposure(
     *,
     size: int = 10_000,
     buildings: int = 1_000_000,
+    runs: tuple[str, ...] = tuple(_TABLES),
     folder: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
@@ -61,6 +62,8 @@ def exposure(
         Rows and columns of the map.
     buildings
         Number of footprints.
+    runs
+        Runs to make: buildings, "buildings and depth", all.
     folder
         Folder of the map and the layers; those of an earlier run are used again. By default a temporary folder.
     json_file
@@ -73,8 +76,8 @@ def exposure(
             place.mkdir(parents=True, exist_ok=True)
             simulate(place, files, size, buildings)
         result: dict[str, Any] = {"size": size, "buildings": buildings, "runs": {}}
-        for name, chosen in _TABLES.items():
-            result["runs"][name] = measure(place, files, chosen)
+        for name in runs:
+            result["runs"][name] = measure(place, files, _TABLES[name])
             report(result, json_file)  # after each run, since the last ones take long
 
 
