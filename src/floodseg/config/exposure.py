@@ -10,7 +10,7 @@ from floodseg.errors import ConfigError
 COUNTED = ("population", "buildings", "roads", "landcover")
 """Settings of the layers that are counted, one file each."""
 SOURCES = (*COUNTED, "regions", "depth")
-"""Settings of files with a ``_source`` of their own, except ``depth``, which comes from the map."""
+"""Settings of all files; the source of each is the setting with ``_source`` appended."""
 
 _CLASS = re.compile(r"([^=,]+)=(\d{1,5}(?:,\d{1,5})*)")
 _MAX_CODE = 65535
@@ -47,6 +47,8 @@ class ExposureConfig(Settings):
     """Name, date and licence of the land cover, such as "ESA WorldCover v200, 2021, CC BY 4.0"."""
     regions_source: str | None = None
     """Name, date and licence of the regions."""
+    depth_source: str | None = None
+    """Name, date and licence of the depths, which are those of the elevation model that they were made with."""
     landcover_classes: tuple[str, ...] = ("cropland=40", "built-up=50")
     """Classes of land cover to measure, each as its name and its codes: cropland=40 or forest=10,95. The default has
     the codes of ESA WorldCover."""
@@ -59,7 +61,7 @@ class ExposureConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (*SOURCES, *(f"{layer}_source" for layer in SOURCES if layer != "depth")):
+        for name in (*SOURCES, *(f"{layer}_source" for layer in SOURCES)):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, str(value))
@@ -79,7 +81,7 @@ class ExposureConfig(Settings):
 
     def _refuse_settings_without_effect(self) -> None:
         needs = {"road_class": ("roads",), "region_name": ("regions",), "depth": ("population", "buildings")}
-        needs |= {f"{layer}_source": (layer,) for layer in SOURCES if layer != "depth"}
+        needs |= {f"{layer}_source": (layer,) for layer in SOURCES}
         changed = tuple(self.landcover_classes) != ExposureConfig.landcover_classes
         needs |= {"landcover_classes": ("landcover",)} if changed else {}
         for name, layers in needs.items():
@@ -113,7 +115,7 @@ class ExposureConfig(Settings):
         Raises:
             ConfigError: the text has not three parts.
         """
-        text = getattr(self, f"{layer}_source", None)
+        text = getattr(self, f"{layer}_source")
         if text is None:
             return None
         parts = [part.strip() for part in text.rsplit(",", 2)]

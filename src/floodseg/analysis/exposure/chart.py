@@ -85,7 +85,6 @@ def _draw_bars(axes: Axes, items: list[Item]) -> None:
     """Draw a bar for each item: affected, then not seen, in percent of its total in the area."""
     limit = max([_LEAST_LIMIT, *(100 * item.figures[0].upper / item.figures[0].total for item in items)])
     limit = min(100.0, 1.15 * limit)
-    has_depth = any(item.figures[0].by_depth for item in items)
     for row, item in enumerate(items):
         figure, start = item.figures[0], 0.0
         axes.barh(row, limit, color=_REST, height=0.45)
@@ -97,8 +96,9 @@ def _draw_bars(axes: Axes, items: list[Item]) -> None:
     axes.set(yticks=[], xlim=(0, limit), ylim=(len(items) - 0.4, -0.8))
     axes.set_xlabel("percent of the total in the area", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    patches = [Patch(color=_AFFECTED, label="in the mapped flood")]
-    if has_depth:
+    with_depth = [bool(item.figures[0].by_depth) for item in items]
+    patches = [] if all(with_depth) else [Patch(color=_AFFECTED, label="in the mapped flood")]
+    if any(with_depth):
         patches += [Patch(color=colour, label=name) for colour, name in zip(_DEPTHS, DEPTH_NAMES, strict=True)]
     patches.append(Patch(color=_NOT_SEEN, label="not seen (excluded, no data)"))
     axes.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=8, frameon=False)

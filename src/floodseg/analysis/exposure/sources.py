@@ -44,5 +44,5 @@ def notes(sources: Mapping[str, LayerSource]) -> list[str]:
         f"`{layer}_source`: not set, so the date and licence of {source.file} are unknown; anyone who passes the "
         "figures on needs them"
         for layer, source in sources.items()
-        if source.licence == UNKNOWN and layer != "depth"
+        if source.licence == UNKNOWN
     ]
