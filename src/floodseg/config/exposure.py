@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from floodseg.config.base import Settings, require
+from floodseg.config.base import Settings, require, require_setting
 from floodseg.errors import ConfigError
 
 COUNTED = ("population", "buildings", "roads", "landcover")
@@ -66,10 +66,17 @@ class ExposureConfig(Settings):
             if value is not None:
                 object.__setattr__(self, name, str(value))
                 require(bool(str(value).strip()), name, "''", "a text; it is empty")
-        self._refuse_settings_without_effect()
         object.__setattr__(self, "landcover_classes", tuple(self.landcover_classes))
+        require_setting(self, "landcover", "landcover_classes")
+        require_setting(self, "roads", "road_class")
+        require_setting(self, "regions", "region_name")
+        if self.depth is not None and self.population is None and self.buildings is None:
+            raise ConfigError(
+                f"`depth={self.depth}`: has no effect without `population` or `buildings`; leave it out, or set one"
+            )
         self.classes()
         for layer in SOURCES:
+            require_setting(self, layer, f"{layer}_source")
             self.source(layer)
 
     def require_layer(self) -> None:
@@ -78,16 +85,6 @@ class ExposureConfig(Settings):
             raise ConfigError(
                 "no layer to count is given; set at least one of `population`, `buildings`, `roads` and `landcover`"
             )
-
-    def _refuse_settings_without_effect(self) -> None:
-        needs = {"road_class": ("roads",), "region_name": ("regions",), "depth": ("population", "buildings")}
-        needs |= {f"{layer}_source": (layer,) for layer in SOURCES}
-        changed = tuple(self.landcover_classes) != ExposureConfig.landcover_classes
-        needs |= {"landcover_classes": ("landcover",)} if changed else {}
-        for name, layers in needs.items():
-            if getattr(self, name) is not None and all(getattr(self, layer) is None for layer in layers):
-                missing = " or ".join(f"`{layer}`" for layer in layers)
-                raise ConfigError(f"`{name}`: has no effect without {missing}; leave it out, or set {missing}")
 
     def classes(self) -> dict[str, tuple[int, ...]]:
         """Return the codes of each class of land cover by its name.

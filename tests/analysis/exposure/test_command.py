@@ -49,12 +49,15 @@ def test_command_prints_figures_notes_and_files(files: Path, capsys: pytest.Capt
         (("--population", "p.tif", "--population-source", "GHS-POP"), "name, date and licence, separated by commas"),
         (
             ("--population", "p.tif", "--road-class", "kind"),
-            "--road-class: has no effect without --roads; leave it out",
+            "--road-class kind: has no effect without --roads; leave it out",
         ),
         (("--population", "p.tif", "--depth", "p.tif"), "--depth p.tif: has another grid than flood.tif; give the dep"),
         (("--population", "none.tif"), "none.tif"),
         (("--population", "https://host/p.tif"), "is an address on a network, but only local files are read; download"),
-        (("--landcover", "p.tif", "--depth", "p.tif"), "--depth: has no effect without --population or --buildings"),
+        (
+            ("--landcover", "p.tif", "--depth", "p.tif"),
+            "--depth p.tif: has no effect without --population or --buildings",
+        ),
     ],
 )
 def test_errors_are_one_sentence(

@@ -18,7 +18,7 @@ from pyproj.exceptions import CRSError
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.longitudes import same_longitudes, split_at_180
-from floodseg.geo.warp import near
+from floodseg.geo.warp import wrap_longitude
 from floodseg.scene.layers.polygon_masks import VectorLayer
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
 
@@ -217,7 +217,7 @@ class Placement:
     def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = points.T if self._transformer is None else self._transformer.transform(*points.T)
         if self._geographic:
-            x = near(x, self._middle)
+            x = wrap_longitude(x, self._middle)
         return np.column_stack(self._grid.pixels(x, y))
 
 

@@ -14,7 +14,7 @@ from floodseg.errors import DataError
 from floodseg.geo.footprints import to_lonlat
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.longitudes import same_longitudes
-from floodseg.geo.warp import near
+from floodseg.geo.warp import wrap_longitude
 from floodseg.scene.layers.polygon_masks import VectorLayer
 
 TOTAL = "total"
@@ -169,7 +169,7 @@ def _in_degrees(shapes: Shapes, grid: GeoGrid) -> Shapes:
 
     def degrees(points: NDArray[np.float64]) -> NDArray[np.float64]:
         longitudes, latitudes = transformer.transform(*grid.coordinates(*points.T))
-        return np.column_stack([near(longitudes, middle), latitudes])
+        return np.column_stack([wrap_longitude(longitudes, middle), latitudes])
 
     return np.asarray(shapely.transform(shapes, degrees), dtype=object)
 
