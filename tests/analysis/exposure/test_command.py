@@ -111,8 +111,8 @@ def test_real_land_cover_is_refused_and_the_remedy_works(files: Path) -> None:
 
 
 def test_unknown_setting_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`people`: no such setting; the settings are population, buildings"):
-        floodseg.exposure("flood.tif", people="p.tif")
+    with pytest.raises(ConfigError, match="`building`: is not a setting; did you mean `buildings`"):
+        floodseg.exposure("flood.tif", building="b.gpkg")
 
 
 def test_sources_have_three_parts() -> None:

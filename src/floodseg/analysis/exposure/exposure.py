@@ -9,7 +9,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from floodseg.analysis.exposure.sources import layer_sources
 from floodseg.analysis.exposure.vectors import Features, open_features
 from floodseg.analysis.exposure.zones import Zones, map_zone, no_overlap, read_zones
 from floodseg.config.exposure import SOURCES, ExposureConfig
+from floodseg.config.flat import from_flat
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.footprints import PixelAreas, measure_pixel_areas
@@ -63,11 +64,8 @@ def exposure(flood: str | Path, *, overwrite: bool = False, show_progress: bool 
     Raises:
         FloodsegError: invalid settings or files, or an output folder that cannot be used.
     """
-    known = [entry.name for entry in fields(ExposureConfig)]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ConfigError(f"`{unknown[0]}`: no such setting; the settings are {', '.join(known)}")
-    return exposure_config(str(flood), ExposureConfig(**settings), overwrite=overwrite, show_progress=show_progress)
+    config = from_flat(ExposureConfig, settings)
+    return exposure_config(str(flood), config, overwrite=overwrite, show_progress=show_progress)
 
 
 def exposure_config(
