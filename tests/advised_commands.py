@@ -33,7 +33,9 @@ def follow(message: str) -> None:
         program, *arguments = shlex.split(line)
         if program == "rio":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of libraries of the program
+                # of libraries of the program
+                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
                 main_group(arguments, standalone_mode=False)
         elif program == "python":
             assert arguments[0] == "-c"

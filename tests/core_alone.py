@@ -6,7 +6,7 @@ import sys
 OPTIONAL = (
     "torch", "torchvision", "timm", "accelerate", "safetensors", "huggingface_hub", "tensorboard", "tomli_w", "obstore",
     "geopandas", "pandas", "pyarrow", "dask", "distributed", "onnx", "onnxscript", "onnxruntime", "nncf",
-    "segmentation_models_pytorch", "xarray", "psutil", "torchmetrics", "rio_cogeo",
+    "segmentation_models_pytorch", "xarray", "psutil", "torchmetrics", "rio_cogeo", "exactextract",
 )  # fmt: skip
 
 _ABSENT = f"""

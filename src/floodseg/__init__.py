@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from floodseg.analysis.depth.run import flood_depth
+    from floodseg.analysis.exposure.exposure import exposure
     from floodseg.analysis.series.run import flood_series
     from floodseg.benchmarking.run import benchmark
     from floodseg.catalog.search import search
@@ -36,6 +37,7 @@ __all__ = [
     "build_model",
     "evaluate",
     "export",
+    "exposure",
     "fetch",
     "flood_depth",
     "flood_series",
@@ -60,6 +62,7 @@ _MODULES = {
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
+    "exposure": "floodseg.analysis.exposure.exposure",
     "fetch": "floodseg.workflows.fetch",
     "flood_depth": "floodseg.analysis.depth.run",
     "flood_series": "floodseg.analysis.series.run",
@@ -75,6 +78,7 @@ _EXTRAS = {
     "benchmark": ("benchmark", "torch"),
     "build_model": ("train", "torch", "timm"),
     "export": ("export", "torch", "onnx"),
+    "exposure": ("exposure", "exactextract"),
     "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
 }
 """Extra that a public function needs, followed by the packages of this extra that are checked before the import."""

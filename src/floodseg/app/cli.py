@@ -15,6 +15,7 @@ from floodseg.app.benchmark_commands import benchmark
 from floodseg.app.depth_command import add_depth_command
 from floodseg.app.evaluate_command import evaluate
 from floodseg.app.exit_codes import run_and_exit
+from floodseg.app.exposure_command import add_exposure_command
 from floodseg.app.old_flags import refuse_old_flags
 from floodseg.app.place_commands import add_place_commands
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
@@ -206,6 +207,7 @@ def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) ->
 
 app.command(benchmark)
 add_place_commands(app)
+add_exposure_command(app)
 add_series_command(app)
 add_depth_command(app)
 

@@ -6,13 +6,14 @@ Map Projections: A Working Manual, USGS 1395, 1987, chapter 24). It has no seam 
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 
-from floodseg.geo.grid import GeoGrid
+from floodseg.geo.grid import GeoGrid, Window
 
 _NODE_KM = 50.0
 """Distance of the nodes at which areas are computed. Linear interpolation between them has a relative error of 1e-5."""
@@ -134,12 +135,27 @@ class PixelAreas:
 
     def rows(self, top: int, height: int) -> NDArray[np.float64]:
         """Return the areas of ``height`` rows from ``top`` on, (height, W) in m2."""
-        upper, lower, row_fraction = _surrounding_nodes(self.node_rows, np.arange(top, top + height))
+        return self.block(Window(top, 0, height, self.width))
+
+    def block(self, window: Window) -> NDArray[np.float64]:
+        """Return the areas of the pixels of a window, (H, W) in m2."""
+        rows, columns = np.arange(window.height) + window.top, np.arange(window.width) + window.left
+        upper, lower, row_fraction = _surrounding_nodes(self.node_rows, rows)
         areas = self.node_areas[upper] * (1 - row_fraction)[:, None] + self.node_areas[lower] * row_fraction[:, None]
-        left, right, column_fraction = _surrounding_nodes(self.node_columns, np.arange(self.width))
+        left, right, column_fraction = _surrounding_nodes(self.node_columns, columns)
         base = areas[:, left]
         base += (areas[:, right] - base) * column_fraction
         return base
+
+    def at(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the areas at N rows and columns of pixels, (N,) in m2."""
+        upper, lower, down = _surrounding_nodes(self.node_rows, rows)
+        left, right, across = _surrounding_nodes(self.node_columns, columns)
+        areas = self.node_areas
+        above = areas[upper, left] + (areas[upper, right] - areas[upper, left]) * across
+        below = areas[lower, left] + (areas[lower, right] - areas[lower, left]) * across
+        result: NDArray[np.float64] = above + (below - above) * down
+        return result
 
     def at_centre(self) -> float:
         """Return the area of the pixel at the centre of the grid, in m2."""
@@ -197,7 +213,7 @@ def _pixel_areas(
 
 
 def _surrounding_nodes(
-    nodes: NDArray[np.int64], positions: NDArray[np.int64]
+    nodes: NDArray[np.int64], positions: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the nodes before and after each position, and its fraction of the distance between them."""
     after = np.clip(np.searchsorted(nodes, positions), 1, max(1, len(nodes) - 1)).clip(max=len(nodes) - 1)

@@ -1,0 +1,1 @@
+"""Exposure: people, buildings, roads and land cover in the flood of a finished map."""
