@@ -240,10 +240,10 @@ def test_bands_of_other_names_are_noted_and_never_taken_by_order(
     caplog.set_level("INFO", logger="floodseg")
     for name in NAMES:
         write_raster(hand / f"S1Hand/{name}_S1Hand.tif", sar_array, names=["HH", "HV"], **GRID)
-        write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[:3], names=["B02", "QA60", "swir 1"], **GRID)
+        write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[:3], names=["B02", "QA60", "swir 3"], **GRID)
     chips = open_layout(DataConfig(data=tree), "train")
     assert chips.bands.optical == ("B02",)
-    assert "_S2Hand.tif: bands with unknown names are not used: QA60, swir 1" in caplog.text
+    assert "_S2Hand.tif: bands with unknown names are not used: QA60, swir 3" in caplog.text
     with pytest.raises(DataError, match=r"_S1Hand\.tif: holds only HH, HV, but the model needs VV and VH"):
         chips.read(0)
 
