@@ -6,11 +6,12 @@ DEMO := runs/demo
 TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo train-demo test test-all soak install install-train install-dev clean
+.PHONY: demo train-demo test test-all docs soak install install-train install-dev install-docs clean
 
 install: $(VENV)/.installed
 install-train: $(VENV)/.installed-train
 install-dev: $(VENV)/.installed-dev
+install-docs: $(VENV)/.installed-docs
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -25,6 +26,10 @@ $(VENV)/.installed-train: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 # A simulated river in flood, mapped with the shipped weights; the core alone is installed, without PyTorch.
@@ -54,9 +59,14 @@ test: install-dev
 test-all: test
 	$(BIN)/python -m pytest -n 2 -m slow
 
+# The documentation site, in docs/_build/html/index.html. Tutorials run in a local kernel; those that are unchanged come from a cache.
+docs: install-docs
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -n -W --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # Thousands of damaged files, commands ended at random, disks and clocks that fail, and half an hour of maps.
 soak: install-dev
 	$(BIN)/python tools/soak.py --minutes 30 --files 2000 --rounds 10 --json runs/soak.json
 
 clean:
-	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) docs/_build docs/_cache runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/*.egg-info

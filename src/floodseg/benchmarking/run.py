@@ -36,6 +36,12 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
 
     Raises:
         FloodsegError: a setting cannot be used, or a model could not be built.
+
+    Example:
+        >>> from floodseg.benchmarking.settings import BenchmarkConfig
+        >>> result = floodseg.benchmark("infer", BenchmarkConfig(models=("baseline", "lite"), rounds=1, size=64))
+        >>> [row["model"] for row in result["rows"]]
+        ['baseline', 'lite']
     """
     if task == "train" and set(config.runtimes) != {"torch"}:
         raise ConfigError(

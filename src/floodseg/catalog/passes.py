@@ -27,7 +27,7 @@ class Pass:
 
     @property
     def id(self) -> str:
-        """Identifier made of platform, time and relative orbit: sentinel-1a_20241031T060301_r008."""
+        """Identifier made of platform, time and relative orbit, such as sentinel-1a_20241031T060301_r008."""
         orbit = "" if self.relative_orbit is None else f"_r{self.relative_orbit:03d}"
         return f"{self.platform}_{self.datetime:%Y%m%dT%H%M%S}{orbit}"
 

@@ -44,7 +44,7 @@ class SearchResult:
     period: Period
     source: Source
     passes: tuple[Pass, ...]
-    """Passes of both sensors: the largest cover of the area first, then the nearest in time."""
+    """Passes of both sensors. The largest cover of the area comes first, then the nearest in time."""
     notes: tuple[str, ...] = field(default=())
     """Sentences on items and passes that were left out, and on sensors without a pass."""
 
@@ -67,9 +67,21 @@ def search(**settings: Any) -> SearchResult:
         **settings: settings of ``floodseg search``: ``place`` (with ``radius``), ``bbox`` or ``aoi``; ``date`` (with
             ``window``) or ``dates``; ``sensors``, ``max_cloud``, ``source`` and ``allow_remote``.
 
+    Returns:
+        The passes. The largest cover of the area comes first, then the nearest in time.
+
     Raises:
         ConfigError: a setting is invalid, requests are not allowed, or pystac-client is not installed.
         DataError: the catalogue fails, or has no pass; the message names the nearest dates with one.
+
+    Example:
+        ``source`` names a catalogue in a TOML file; leave it out for Planetary Computer.
+
+        >>> found = floodseg.search(
+        ...     place="Adria, IT", radius="1km", date="2024-10-31", source="local.toml", allow_remote=True
+        ... )
+        >>> found.passes[0].id
+        'sentinel-1a_20241031T052714_r095'
     """
     return search_config(from_flat(SearchConfig, settings))
 

@@ -29,7 +29,15 @@ _LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """Data set, bands and units of the chips."""
+    """Data set, bands and units of the chips.
+
+    Raises:
+        ConfigError: a value is not allowed, or a setting has no effect with the layout.
+
+    Example:
+        >>> floodseg.DataConfig(data="chips", layout="folders", sensors="sar").data
+        PosixPath('chips')
+    """
 
     data: Path | None = None
     """Folder of the data set. By default the subfolder named after the layout in the folder that the environment

@@ -30,7 +30,15 @@ TRAIN_SPECIALISTS = "train"
 
 @dataclass(frozen=True)
 class ModelConfig(Settings):
-    """Architecture and initial weights."""
+    """Architecture and initial weights.
+
+    Raises:
+        ConfigError: a value is not allowed, or a setting has no effect with ``start_from``.
+
+    Example:
+        >>> floodseg.ModelConfig("lite", start_from="s1-lite").pretrained
+        'auto'
+    """
 
     model: Architecture = "efficient"
     """Architecture: efficient (pretrained encoder), lite (smallest), spectral (six optical bands) or baseline (large
@@ -80,7 +88,15 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True)
 class AugmentConfig(Settings):
-    """Augmentation of training chips. Random numbers depend only on seed, epoch and index of the crop."""
+    """Augmentation of training chips. Random numbers depend only on seed, epoch and index of the crop.
+
+    Raises:
+        ConfigError: a value is not allowed, or a setting has no effect without another one.
+
+    Example:
+        >>> floodseg.AugmentConfig(crop_size=128, flips=False).sar_jitter_db
+        0.3
+    """
 
     crop_size: Integer = 256
     """Height and width of training crops in pixels."""
@@ -147,7 +163,15 @@ class AugmentConfig(Settings):
 
 @dataclass(frozen=True)
 class OptimConfig(Settings):
-    """Loss, optimiser, schedule, precision, seed and worker processes."""
+    """Loss, optimiser, schedule, precision, seed and worker processes.
+
+    Raises:
+        ConfigError: a value is not allowed, or a setting has no effect without another one.
+
+    Example:
+        >>> floodseg.OptimConfig(epochs=3, batch_size=8).lr
+        0.001
+    """
 
     epochs: Integer = 50
     """Passes over the training split. The learning rate schedule has the same length."""
@@ -224,7 +248,21 @@ _FLAT = Parameter(name="*")
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """Settings of ``floodseg train``."""
+    """Settings of ``floodseg train``.
+
+    Raises:
+        ConfigError: a value is not allowed, or two settings exclude each other.
+
+    Example:
+        >>> config = floodseg.TrainConfig(
+        ...     out_dir="runs/small",
+        ...     data=floodseg.DataConfig(layout="synthetic", synthetic_chips=8),
+        ...     model=floodseg.ModelConfig("lite"),
+        ...     optim=floodseg.OptimConfig(epochs=2),
+        ... )
+        >>> config.optim.epochs
+        2
+    """
 
     out_dir: Path = Path("runs/floodseg")
     """Folder of the run: configuration, metrics, pictures and checkpoints."""

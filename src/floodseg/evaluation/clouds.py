@@ -63,9 +63,10 @@ def cloud_scores(
     """Score a method at each cover; the processes share the chips.
 
     Returns:
-        One object for each cover, in the order of the settings: ``cover``, ``mask_quality``, ``masked_share`` (of the
-        optical pixels), and the fields of ``score_chips`` under ``both``, ``sar`` and ``optical`` if the method
-        takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
+        One object for each cover, in the order of the settings. It has ``cover``, ``mask_quality``, ``masked_share``
+        (of the optical pixels), and the fields of ``score_chips`` under ``both``, ``sar`` and ``optical`` if the
+        method takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and
+        ``fused_minus_better``.
     """
     own_rows: list[list[CloudedScores]] = []
     show = title is not None and processes.is_main

@@ -108,12 +108,20 @@ def evaluate(
             cover.
         show_progress: show a progress bar in the main process.
 
+    Returns:
+        The scores, which are ratios from 0 to 1. ``document`` has them as JSON values.
+
     Raises:
         ConfigError: the model or the data set lacks a sensor or band, simulated clouds are set but no optical image is
             scored, or an argument has no effect on a map.
         CheckpointError: the model does not exist or cannot be read.
         DataError: a split cannot be opened, or has too many unusable chips, or map and reference cannot be
             compared.
+
+    Example:
+        >>> scores = floodseg.evaluate("s1-lite", data="chips", layout="folders", sensors="sar").document
+        >>> 0 <= scores["water_iou"] <= 1
+        True
     """
     if reference is not None:
         if not isinstance(model, str | Path):

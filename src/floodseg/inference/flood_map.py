@@ -24,6 +24,13 @@ class FloodMap:
     Attributes:
         out_dir: folder of the products; None if they are temporary and removed with this object.
         summary: content of ``summary.json``.
+
+    Example:
+        >>> flood = floodseg.predict_scene(sar="S1.tif", model="s1-lite")
+        >>> flood.classes.shape == flood.probability.shape == (flood.grid.height, flood.grid.width)
+        True
+        >>> sorted(flood.areas)
+        ['excluded', 'flood', 'land', 'permanent_water']
     """
 
     def __init__(self, folder: Path, summary: dict[str, Any], *, temporary: Path | None = None) -> None:
@@ -55,7 +62,7 @@ class FloodMap:
 
     @cached_property
     def classes(self) -> NDArray[np.uint8]:
-        """Class codes (H, W): 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata.
+        """Class codes (H, W), which are 0 land, 1 flood, 2 permanent water, 3 excluded and 255 nodata.
 
         Without a layer of permanent water, 1 is all open water.
         """

@@ -93,8 +93,19 @@ def predict_scene(
         transform: affine transform of arrays (six numbers); by default from the coordinates of an xarray array.
         **settings: settings of ``floodseg predict``: ``aoi``, ``permanent_water``, ``tile_size``, ...
 
+    Returns:
+        The map. Its arrays and polygons are read when they are first used.
+
     Raises:
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
+
+    Example:
+        >>> sar = np.full((2, 64, 64), -12, np.float32)  # VV and VH in dB
+        >>> sar[:, :, 32:] = -24
+        >>> place = {"crs": "EPSG:32632", "transform": (10, 0, 500_000, 0, -10, 5_000_000)}
+        >>> flood = floodseg.predict_scene(sar=sar, model="s1-lite", datetime="2024-10-31", **place)
+        >>> flood.probability.shape
+        (64, 64)
     """
     if _is_array(settings.get("cloud_mask")):
         remedy = "set hidden pixels of `optical` to NaN" if _is_array(optical) else "write it to a raster and pass that"

@@ -24,6 +24,10 @@ def list_models() -> dict[str, Any]:
         those of its parts), ``exported`` (size in megabytes by runtime and precision), ``scores`` by split or data
         set, ``relative_time`` (CPU time of mapping a scene, relative to ``s1-lite``; None if not measured),
         ``licence`` (of the weights) and ``training_data``.
+
+    Example:
+        >>> [model["name"] for model in floodseg.list_models()["models"]]
+        ['s1-efficient', 's1-lite', 's1s2', 's2']
     """
     times: dict[str, float] = json.loads(TIMES_FILE.read_text(encoding="utf-8"))["relative_time"]
     return {

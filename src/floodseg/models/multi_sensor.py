@@ -69,8 +69,9 @@ class MultiSensorModel(nn.Module):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return logits (N, 2, H, W) float32 for land and water. Arguments are those of :meth:`FloodModel.forward`.
+        """Return logits (N, 2, H, W) float32 for land and water.
 
+        Arguments are those of :meth:`floodseg.models.model.FloodModel.forward`.
         If an image is None, only the model of the other sensor runs.
         """
         if optical is None:

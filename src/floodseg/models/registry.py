@@ -95,6 +95,11 @@ def build_model(
     Raises:
         ConfigError: an unknown architecture or encoder, no band, or bands that the architecture does not take.
         CheckpointError: required weights are not available, or weights do not fit the encoder.
+
+    Example:
+        >>> model = floodseg.build_model("lite", sar_channels=2, optical_channels=0)
+        >>> model.spec.architecture
+        'lite'
     """
     entry = ARCHITECTURES.get(name)
     if entry is None:

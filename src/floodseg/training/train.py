@@ -68,8 +68,22 @@ def train(
         overwrite: replace the run in ``config.out_dir``.
         show_progress: show a live bar on a terminal, plain lines elsewhere.
 
+    Returns:
+        The run folder, the best epoch and its water IoU on the validation split.
+
     Raises:
         FloodsegError: settings, data or a folder that the user has to correct.
+
+    Example:
+        >>> config = floodseg.TrainConfig(
+        ...     out_dir="runs/small",
+        ...     data=floodseg.DataConfig(layout="synthetic", sensors="sar", synthetic_chips=4, synthetic_size=64),
+        ...     model=floodseg.ModelConfig("lite"),
+        ...     augment=floodseg.AugmentConfig(crop_size=64),
+        ...     optim=floodseg.OptimConfig(epochs=1, batch_size=2, workers=0),
+        ... )
+        >>> floodseg.train(config, show_progress=False).best_epoch
+        1
     """
     mode = run_mode(resume=resume, overwrite=overwrite)
     processes = Processes()

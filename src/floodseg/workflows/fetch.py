@@ -53,10 +53,22 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
         **settings: settings of ``floodseg fetch``: those of :func:`floodseg.search`, and ``out_dir``,
             ``context``, ``optical_bands``, ``resolution`` and ``transfers``.
 
+    Returns:
+        The passes, with their folders. The files hold radar in dB (float32, NaN where invalid), and bands of
+        Sentinel-2 as uint16 with scale and offset tags.
+
     Raises:
         ConfigError: a setting is invalid, or requests are not allowed.
         DataError: the catalogue has no pass, or a file cannot be read.
         RunFolderError: ``out_dir`` cannot be used, or holds passes that were fetched with other settings.
+
+    Example:
+        >>> fetched = floodseg.fetch(
+        ...     place="Adria, IT", radius="1km", date="2024-10-31", sensors="sar", out_dir="passes",
+        ...     source="local.toml", allow_remote=True,
+        ... )
+        >>> [path.name for path in sorted(fetched[0].folder.iterdir())]
+        ['item.json', 'sar.tif']
     """
     return fetch_config(from_flat(FetchConfig, settings), overwrite=overwrite, show_progress=show_progress)
 

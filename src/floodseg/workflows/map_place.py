@@ -69,10 +69,21 @@ def map_place(
         **settings: settings of ``floodseg map``: those of :func:`floodseg.search`, and ``out_dir``, ``before``,
             ``permanent_water``, ``resolution``, ``tile_size``, ...
 
+    Returns:
+        The map, as of :func:`floodseg.predict_scene`.
+
     Raises:
         ConfigError: a setting is invalid, or requests are not allowed.
         DataError: the catalogue has no pass, or a file cannot be read.
         RunFolderError: ``out_dir`` cannot be used, or holds finished products.
+
+    Example:
+        >>> flood = floodseg.map_place(
+        ...     place="Adria, IT", radius="1km", date="2024-10-31", sensors="sar", out_dir="adria",
+        ...     source="local.toml", allow_remote=True,
+        ... )
+        >>> flood.areas["permanent_water"] > 0  # water that is also in the image from before
+        True
     """
     config = from_flat(MapPlaceConfig, settings)
     return fetch_and_map(config, find_scene(config), model=model, overwrite=overwrite, show_progress=show_progress)

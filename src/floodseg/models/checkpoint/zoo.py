@@ -74,9 +74,17 @@ def load_model(model: str | Path) -> "AnyModel":
     Args:
         model: the name of a shipped model (``s1-lite``), a run folder, a weights folder, or a checkpoint file.
 
+    Returns:
+        A ``torch.nn.Module``. Its inputs are radar (N, 2, H, W) in dB, optical images (N, C, H, W) in reflectance, and
+        for each the validity (N, 1, H, W), 0 or 1. Its output are the logits of land and water (N, 2, H, W).
+
     Raises:
         CheckpointError: the model does not exist or cannot be read.
         ConfigError: PyTorch is not installed.
+
+    Example:
+        >>> floodseg.load_model("s1-lite").spec.bands.sar
+        ('VV', 'VH')
     """
     path = find_model(model)
     require_extra("train", "torch", "timm", "safetensors", purpose=f"loading model '{model}' in PyTorch")
