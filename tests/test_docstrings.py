@@ -14,7 +14,7 @@ import pytest
 
 import floodseg
 from place_scenes import make_world, serving_world
-from scenes import write_label, write_sar
+from scenes import water_disc, write_label, write_raster, write_sar
 
 CATALOGUE = {"fetch", "map_place", "search"}
 """Names whose examples need the local catalogue."""
@@ -54,6 +54,9 @@ def test_members_have_docstrings(name: str) -> None:
 def write_inputs(folder: Path) -> None:
     """Write the files that the examples name."""
     write_sar(folder / "S1.tif")
+    for day in (1, 13, 25):
+        (folder / "maps").mkdir(exist_ok=True)
+        write_raster(folder / f"maps/S1_202401{day:02d}.tif", water_disc()[None].astype("u1"), nodata=255)
     for number in range(4):
         write_sar(folder / f"chips/S1Hand/Event{number}_1_S1Hand.tif", seed=number)
         write_label(folder / f"chips/LabelHand/Event{number}_1_LabelHand.tif")

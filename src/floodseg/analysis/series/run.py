@@ -65,10 +65,18 @@ def flood_series(
         overwrite: replace finished products.
         show_progress: show progress bars.
 
+    Returns:
+        The folder of the products, and their summary.
+
     Raises:
         ConfigError: a setting is invalid, or the maps are of several orbits and ``orbit`` is not set.
         DataError: a map cannot be read, has no date, or the maps are not of one area.
         RunFolderError: ``out_dir`` holds finished products, or cannot be written.
+
+    Example:
+        >>> series = floodseg.flood_series("maps", out_dir="series")  # maps of three dates
+        >>> series.summary["dates"]
+        3
     """
     config = SeriesConfig(out_dir=Path(out_dir), orbit=orbit, dates=dates)
     return series_config(maps, config, overwrite=overwrite, show_progress=show_progress)
