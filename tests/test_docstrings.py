@@ -54,6 +54,9 @@ def test_members_have_docstrings(name: str) -> None:
 def write_inputs(folder: Path) -> None:
     """Write the files that the examples name."""
     write_sar(folder / "S1.tif")
+    write_raster(folder / "flood.tif", water_disc()[None].astype("u1"), nodata=255)
+    write_raster(folder / "dem.tif", (10 - 5 * water_disc()[None]).astype("f4"))
+    write_raster(folder / "people.tif", np.ones((1, 48, 40), "f4"))
     for day in (1, 13, 25):
         (folder / "maps").mkdir(exist_ok=True)
         write_raster(folder / f"maps/S1_202401{day:02d}.tif", water_disc()[None].astype("u1"), nodata=255)

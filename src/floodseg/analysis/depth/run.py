@@ -55,8 +55,16 @@ def flood_depth(
         show_progress: show a progress bar.
         **settings: settings of ``floodseg depth``: ``water_level``, ``dem_kind``, ``vertical_datum``, ...
 
+    Returns:
+        The depth in metres, its uncertainty and the volume, read from the products when they are first used.
+
     Raises:
         FloodsegError: invalid input or settings, or an output folder that cannot be used.
+
+    Example:
+        >>> depth = floodseg.flood_depth("flood.tif", "dem.tif", out_dir="depth", dem_kind="terrain")
+        >>> depth.depth.shape  # metres, NaN where it is unknown
+        (48, 40)
     """
     config = from_flat(DepthConfig, {**settings, "dem": str(dem), "out_dir": Path(out_dir)})
     return depth_config(str(flood), config, overwrite=overwrite, show_progress=show_progress)
