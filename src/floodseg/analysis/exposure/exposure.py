@@ -61,8 +61,16 @@ def exposure(flood: str | Path, *, overwrite: bool = False, show_progress: bool 
         show_progress: show a progress bar.
         **settings: settings of ``floodseg exposure``: ``population``, ``buildings``, ``out_dir``, ...
 
+    Returns:
+        The figures of all layers in persons, numbers, km and ha. ``document`` has them as JSON values.
+
     Raises:
         FloodsegError: invalid settings or files, or an output folder that cannot be used.
+
+    Example:
+        >>> found = floodseg.exposure("flood.tif", population="people.tif", out_dir="exposure")
+        >>> [item.name for item in found.items]
+        ['population']
     """
     config = from_flat(ExposureConfig, settings)
     return exposure_config(str(flood), config, overwrite=overwrite, show_progress=show_progress)
