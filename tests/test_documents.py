@@ -17,7 +17,7 @@ from scenes import write_optical, write_sar
 COMMANDS = ("", "sh")
 """Languages of blocks of commands."""
 LANGUAGES = {*COMMANDS, "python", "toml", "text", "{code-cell}", "{toctree}", "{eval-rst}", "{include}"}
-SLOW_PAGES = ("docs/howto/export.md", "docs/export.md")
+SLOW_PAGES = ("docs/howto/export.md", "docs/howto/export.md")
 """Pages whose code takes more than 5 s, as it exports a model."""
 
 

@@ -1,4 +1,4 @@
-"""Long robustness runs (docs/robustness.md): damaged files, faults, and a loop of maps with constant memory.
+"""Long robustness runs (docs/concepts/robustness.md): damaged files, faults, and a loop of maps with constant memory.
 
     python tools/soak.py --minutes 30 --files 2000 --json FILE        (make soak)
 
