@@ -24,7 +24,7 @@ class DepthMap:
 
     @cached_property
     def depth(self) -> NDArray[np.float32]:
-        """Water depth (H, W) in metres: 0 on observed land, NaN in permanent water and where it is unknown."""
+        """Water depth (H, W) in metres, which is 0 on observed land, NaN in permanent water and where it is unknown."""
         return self._read(DEPTH)
 
     @cached_property
