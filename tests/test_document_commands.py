@@ -18,7 +18,7 @@ from place_scenes import Service, make_world, serving_world
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = {"demo", "evaluate", "fetch", "map", "models", "predict", "predict-many", "search", "train"}
+COMMANDS = {"demo", "depth", "evaluate", "fetch", "map", "models", "predict", "predict-many", "search", "train"}
 OUTPUTS = {"--out-dir", "--json", "--out"}
 FILE = re.compile(r"(.*\.(tif|gpkg|toml|csv|json|xml|onnx|SAFE)|runs/.*|[A-Z]{3,}.*)")
 LONGEST_TRAINING = 3
@@ -32,7 +32,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene = make_demo_scene(folder / "scene", height=256, width=256)
     names = {
         "S1.tif": scene.sar, "S1_before.tif": scene.sar, "sar.tif": scene.sar, "S2.tif": scene.optical,
-        "dem.tif": scene.dem, "city.gpkg": scene.aoi, "occurrence.tif": scene.permanent_water,
+        "dem.tif": scene.dem, "DEM.tif": scene.dem, "city.gpkg": scene.aoi, "occurrence.tif": scene.permanent_water,
         "permanent_water.tif": scene.permanent_water, "jrc.tif": scene.permanent_water, "LABEL.tif": scene.truth,
     }  # fmt: skip
     for name, source in names.items():
