@@ -43,7 +43,7 @@ class Assets(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         """Collect ``src`` of all elements and ``href`` of links in the head."""
         for name, value in attributes:
-            if name == "src" or (tag == "link" and name == "href"):
+            if value != "#" and (name == "src" or (tag == "link" and name == "href")):
                 self.addresses.append(value or "")
 
 
