@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as by ``make docs``; the tutorials are executed."""
-    pytest.importorskip("myst_nb")
     folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     build = [sys.executable, "-m", "sphinx", "-n", "-W", "--keep-going", "--quiet", "-d", str(folder / "doctrees")]
