@@ -40,11 +40,9 @@ def test_docstring_is_complete(name: str) -> None:
             assert re.search(rf"\n    {re.escape(stars + parameter.name)}: ", text), parameter.name
 
 
-@pytest.mark.parametrize("name", floodseg.__all__)
+@pytest.mark.parametrize("name", [name for name in floodseg.__all__ if name[0].isupper()])
 def test_members_have_docstrings(name: str) -> None:
     public = getattr(floodseg, name)
-    if not inspect.isclass(public):
-        pytest.skip("a function")
     members = [member for key, member in vars(public).items() if not key.startswith("_")]
     described = [member for member in members if callable(member) or hasattr(member, "fget") or hasattr(member, "func")]
     assert all(inspect.getdoc(member) for member in described)
