@@ -68,7 +68,7 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
         ...     source="local.toml", allow_remote=True,
         ... )
         >>> [path.name for path in sorted(fetched[0].folder.iterdir())]
-        ['item.json', 'sar.tif']
+        ['area.geojson', 'item.json', 'sar.tif']
     """
     return fetch_config(from_flat(FetchConfig, settings), overwrite=overwrite, show_progress=show_progress)
 
