@@ -135,7 +135,7 @@ def draw_page(path: Path, grid: GeoGrid, picture: Picture, text: Sequence[str], 
     _draw_head(sheet, text)
     left, foot = (full_width - width) // 2, _HEAD + height + _DEGREES
     _draw_ticks(sheet, grid, (left, _HEAD, left + width, _HEAD + height))
-    _draw_legend(sheet, foot, legend)
+    _draw_legend(sheet, full_width, foot, legend)
     at = centre_pixel(grid)
     if at is not None:
         metres = at.width * grid.width / width
@@ -219,13 +219,19 @@ def _class_entries(codes: list[int], water_name: str) -> list[LegendEntry]:
     return entries
 
 
-def _draw_legend(sheet: Axes, top: float, legend: Sequence[LegendEntry]) -> None:
+def _draw_legend(sheet: Axes, right: float, top: float, legend: Sequence[LegendEntry]) -> None:
+    """Draw the legend in rows that end before the scale bar."""
     x, y = float(_MARGIN), top + 22
+    limit = right - _MARGIN - 56 - _MAX_BAR - 24
     for entry in legend:
+        label = sheet.text(x + 29, y + 7, entry.label, fontsize=10, va="center_baseline")
+        width = label.get_window_extent().width
+        if x > _MARGIN and x + 29 + width > limit:
+            x, y = float(_MARGIN), y + 22
+            label.set_position((x + 29, y + 7))
         box: dict[str, Any] = {"facecolor": entry.face, "edgecolor": entry.edge, "hatch": entry.hatch}
         sheet.add_patch(Rectangle((x, y), 22, 14, linewidth=0.8, **box))
-        label = sheet.text(x + 29, y + 7, entry.label, fontsize=10, va="center_baseline")
-        x += 29 + label.get_window_extent().width + 24
+        x += 29 + width + 24
 
 
 def _draw_scale(sheet: Axes, right: float, top: float, metres: float) -> None:
