@@ -116,7 +116,13 @@ def test_page_lists_the_messages_of_the_tests() -> None:
     assert re.findall(r"^\| \*(.+?)\* \|", page, re.MULTILINE) == list(CASES)
 
 
-@pytest.mark.parametrize("message", CASES)
+SLOW = {"the weights of encoder 'resnet18' are not available", "but this run trains"}
+"""Messages of a run that has begun."""
+
+
+@pytest.mark.parametrize(
+    "message", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CASES]
+)
 def test_command_prints_the_message(
     message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -360,6 +360,7 @@ def _state_fails_at(patch: pytest.MonkeyPatch, epoch: int, error: Exception) -> 
     patch.setattr(Accelerator, "save_state", fail)
 
 
+@pytest.mark.slow
 def test_run_resumes_exactly_after_a_write_error_at_each_file(
     tmp_path: Path, finished: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

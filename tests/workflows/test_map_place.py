@@ -122,6 +122,7 @@ def test_map_of_two_slices_has_no_seam(
         assert difference.max() <= 1
 
 
+@pytest.mark.slow
 def test_one_command_with_all_faults_gives_the_rasters_of_the_run_without_faults(
     world: World, service: Service, tmp_path: Path
 ) -> None:
