@@ -47,7 +47,9 @@ def depth_rows(entries: dict[str, Any]) -> list[tuple[str, str]]:
     for each in entries["depth_classes"]:
         limits = f"to {each['up_to_m']:g} m" if each["up_to_m"] else f"above {each['above_m']:g} m"
         rows.append((limits, f"{each['area_km2']:,.2f} km², {each['volume_m3']:,.0f} m³"))
-    for each in entries["floods"]["without_depth"]:
-        if each["floods"]:
-            rows.append(("without depth", f"{each['floods']:,} floods, {each['area_km2']:,.2f} km²: {each['reason']}"))
+    for group in entries["floods"]["without_depth"]:
+        if group["floods"]:
+            noun = "flood" if group["floods"] == 1 else "floods"
+            text = f"{group['floods']:,} {noun}, {group['area_km2']:,.2f} km²: {group['reason']}"
+            rows.append(("without depth", text))
     return rows
