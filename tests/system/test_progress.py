@@ -1,5 +1,6 @@
 """Progress bars on a terminal and progress lines in a pipe."""
 
+import json
 import re
 
 import pytest
@@ -98,3 +99,20 @@ def test_disabled_map_progress_prints_nothing(capsys: pytest.CaptureFixture[str]
         progress_bar.advance(10)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_json_lines_for_other_programs(clock, capsys, monkeypatch):
+    monkeypatch.setenv("FLOODSEG_PROGRESS", "json")
+    with MapProgress(4_000_000, enabled=True) as progress_bar:
+        progress_bar.advance(0)
+        for _ in range(4):
+            clock.now += 0.2
+            progress_bar.advance(1_000_000)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    # 0.2 s after the start is too soon for a line; the last update always has one
+    assert [line["done"] for line in lines] == [2_000_000, 4_000_000]
+    assert lines[0] == {
+        "progress": "mapped 2.0 of 4.0 megapixels", "done": 2_000_000, "total": 4_000_000,
+        "seconds_left": pytest.approx(0.4),
+    }  # fmt: skip
+    assert lines[1]["seconds_left"] == 0

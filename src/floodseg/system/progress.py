@@ -1,5 +1,7 @@
-"""Progress bars on a terminal, progress lines in a pipe or log file."""
+"""Progress bars on a terminal, progress lines in a pipe or log file, JSON lines for other programs."""
 
+import json
+import os
 import threading
 import time
 from types import TracebackType
@@ -10,10 +12,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL_S = 20.0
 """Seconds between progress lines without a terminal."""
+JSON_VARIABLE = "FLOODSEG_PROGRESS"
+"""Environment variable; ``json`` writes progress as JSON lines, for programs that run floodseg."""
+JSON_INTERVAL_S = 0.25
+"""Shortest time in seconds between two JSON lines."""
 
 
 class ProgressBar:
     """A thread-safe progress bar with a text; a context manager.
+
+    With ``FLOODSEG_PROGRESS=json`` in the environment, each update is one JSON object on a line of its own, with the
+    keys ``progress`` (text), ``done``, ``total`` and ``seconds_left`` (null before the first progress).
 
     Args:
         total: amount of work.
@@ -24,7 +33,8 @@ class ProgressBar:
 
     def __init__(self, total: float, done: float = 0.0, *, stderr: bool = False, enabled: bool = True) -> None:
         self.console = Console(stderr=stderr, quiet=not enabled, highlight=False)
-        self._live = enabled and self.console.is_terminal
+        self._json = enabled and os.environ.get(JSON_VARIABLE) == "json"
+        self._live = enabled and self.console.is_terminal and not self._json
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn(),
             console=self.console, disable=not self._live,
@@ -50,10 +60,19 @@ class ProgressBar:
             self._done = done
             self._bar.update(self._task, completed=done, description=text)
             now = time.monotonic()
-            if not self._live and now - self._last_line >= PLAIN_INTERVAL_S and done > self._initial:
+            interval = JSON_INTERVAL_S if self._json else PLAIN_INTERVAL_S
+            left = self._seconds_left(done, now)
+            if self._json and (now - self._last_line >= interval or done >= self._total):
                 self._last_line = now
-                left = (now - self._start) / (done - self._initial) * (self._total - done)
+                self.line(json.dumps({"progress": text, "done": done, "total": self._total, "seconds_left": left}))
+            elif not self._json and not self._live and now - self._last_line >= interval and left is not None:
+                self._last_line = now
                 self.line(f"{text} {_format_duration(left)} left")
+
+    def _seconds_left(self, done: float, now: float) -> float | None:
+        if done <= self._initial:
+            return None
+        return (now - self._start) / (done - self._initial) * (self._total - done)
 
     def line(self, text: str) -> None:
         """Print one line above the bar."""
