@@ -42,6 +42,29 @@ def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     assert (first.config.sar_units, second.config.sar_units) == ("linear", "amplitude")
 
 
+def test_settings_of_a_layer_may_be_flags_while_the_layers_are_columns(tmp_path):
+    table = "id,sar,permanent_water,dem,depth\na,a.tif,w.tif,d.tif,yes\nb,b.tif,,,\n"
+    flags = {"permanent_water_threshold": 50.0, "max_slope": 20.0, "dem_kind": "surface"}
+    first, second = read(tmp_path / "list.csv", table, **flags)
+    for name, value in flags.items():
+        assert getattr(first.config, name) == value
+        assert getattr(second.config, name) == getattr(SharedScene, name), "b has no layer"
+    table = "id,sar,permanent_water,permanent_water_threshold\na,a.tif,w.tif,1\nb,b.tif,,1\n"
+    with pytest.raises(ConfigError, match="scene 2: `permanent_water_threshold=1.0`: has no effect without"):
+        read(tmp_path / "list.csv", table)
+
+
+@pytest.mark.parametrize("flag", [{"permanent_water_threshold": 50.0}, {"max_slope": 20.0}, {"water_level": True}])
+def test_flag_of_a_layer_that_no_scene_has_is_refused(tmp_path, flag):
+    with pytest.raises(ConfigError, match="has no effect, since no scene of .* leave it out, or set"):
+        read(tmp_path / "list.csv", "id,sar\na,a.tif\n", **flag)
+
+
+def test_flag_depth_needs_an_elevation_model_for_each_scene(tmp_path):
+    with pytest.raises(ConfigError, match="scene 2: `depth`: needs an elevation model; set `dem`"):
+        read(tmp_path / "list.csv", "id,sar,dem\na,a.tif,d.tif\nb,b.tif,\n", depth=True)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from floodseg.bands import Bands
 from floodseg.cluster.stac_list import read_stac
 from floodseg.cluster.tables import read_table
-from floodseg.config.predict import IMAGES, LAYERS, Files, SceneConfig, SharedScene, layer_file
+from floodseg.config.predict import DEPENDENT_SETTINGS, IMAGES, LAYERS, Files, SceneConfig, SharedScene, layer_file
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import suggestion
 from floodseg.raster.access import is_remote
@@ -54,6 +54,7 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
     common = {entry.name: getattr(shared, entry.name) for entry in fields(shared)}
     common |= {name: _absolute(common[name], Path.cwd()) for name in LAYERS if layer_file(name, common[name])}
     scenes = [_scene(path, number, row, common) for number, row in enumerate(rows, start=1)]
+    _check_used(path, shared, scenes)
     name, count = Counter(scene.id for scene in scenes).most_common(1)[0]
     if count > 1:
         raise ConfigError(f"{path}: {count} scenes have the id '{name}'; give each scene an id of its own")
@@ -67,8 +68,12 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     folder = path.parent.absolute()
     own |= {name: tuple(_absolute(file, folder) for file in own[name]) for name in IMAGES if name in own}
     own |= {name: _absolute(own[name], folder) for name in LAYERS if layer_file(name, own.get(name))}
+    settings = {**common, **own}
+    for needed, names in DEPENDENT_SETTINGS.items():
+        if not settings[needed]:  # shared settings of a layer are for the scenes that have it
+            settings |= {name: getattr(SharedScene, name) for name in names if name not in own}
     try:
-        config = SceneConfig(**{**common, **own})
+        config = SceneConfig(**settings)
     except ConfigError as error:
         raise ConfigError(f"{location}: {error}") from error
     _check_files(location, config)
@@ -79,6 +84,18 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
             "and . _ + -, because it names a folder"
         )
     return NamedScene(name, config)
+
+
+def _check_used(path: Path, shared: SharedScene, scenes: Sequence[NamedScene]) -> None:
+    """Raise ConfigError for a shared setting of a layer that no scene has."""
+    for needed, names in DEPENDENT_SETTINGS.items():
+        for name in names:
+            value = getattr(shared, name)
+            if value != getattr(SharedScene, name) and not any(getattr(scene.config, needed) for scene in scenes):
+                raise ConfigError(
+                    f"`{name}={value}`: has no effect, since no scene of {path} has `{needed}`; leave it out, or set "
+                    f"`{needed}`"
+                )
 
 
 def _check_files(location: str, config: SceneConfig) -> None:

@@ -27,6 +27,13 @@ LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
 CLOUD_METHODS = ("auto", "none", "csmask")
 """Values of ``cloud_mask`` that are no file."""
 
+DEPENDENT_SETTINGS = {
+    "dem": ("max_slope",),
+    "depth": tuple(entry.name for entry in fields(DepthOptions)),
+    "permanent_water": ("permanent_water_threshold",),
+}
+"""Settings that have no effect without another one, by that one."""
+
 
 def layer_file(name: str, value: str | None) -> str | None:
     """Return the file of the setting ``name`` of ``LAYERS``; None if it is not set, or names a method."""
@@ -110,19 +117,21 @@ class SharedScene(DepthOptions):
             unset = "auto" if name == "cloud_mask" else None
             object.__setattr__(self, name, files[0] if files else unset)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
-        require_setting(self, "dem", "max_slope")
-        if self.depth and self.dem is None:
-            raise ConfigError("`depth`: needs an elevation model; set `dem`")
-        require_setting(self, "depth", *(entry.name for entry in fields(DepthOptions)))
         threshold, offset = self.permanent_water_threshold, self.optical_offset
         for name, number in (("permanent_water_threshold", threshold), ("optical_offset", offset)):
             require(number is None or math.isfinite(number), name, number, "a number")
-        require_setting(self, "permanent_water", "permanent_water_threshold")
 
 
 @dataclass(frozen=True)
 class SceneConfig(SharedScene, SceneImages):
     """Images, units and layers of one scene."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth and self.dem is None:
+            raise ConfigError("`depth`: needs an elevation model; set `dem`")
+        for needed, names in DEPENDENT_SETTINGS.items():
+            require_setting(self, needed, *names)
 
 
 def _files(setting: str, value: Any) -> Files:
