@@ -26,7 +26,8 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.longitudes import narrowest_turns
 from floodseg.products import folder as products
-from floodseg.products.cog import add_class_table
+from floodseg.products.cog import COLOURS
+from floodseg.products.raw_raster import add_class_table
 from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
 from floodseg.products.styles import raster_styles
 from floodseg.system.files import replacing, write_text
@@ -197,7 +198,7 @@ def _vrt_xml(tiles: Sequence[_Tile], crs: str, raster: str) -> bytes:
     band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     SubElement(band, "NoDataValue").text = str(nodata)
     if is_classes:
-        add_class_table(band, CLASS_NAMES)
+        add_class_table(band, CLASS_NAMES, COLOURS)
     for tile in tiles:
         _add_source(band, tile, _rectangle(tile, grid), nodata)
     return bytes(tostring(root, encoding="utf-8"))

@@ -1,23 +1,16 @@
-"""Writer of product rasters: rows go to a raw file during mapping, and to a cloud-optimized GeoTIFF at the end.
-
-GDAL's COG driver writes data, overviews, colours, names, units and tags in one pass.
-"""
+"""Writer of product rasters: rows go to a raw file during mapping, and to a cloud-optimized GeoTIFF at the end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from numpy.typing import NDArray
-from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.products.raw_raster import BLOCK_SIZE, RasterFormat, RasterTags, raw_header, write_cog
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 
 COLOURS = {
@@ -28,23 +21,6 @@ COLOURS = {
     NODATA: (0, 0, 0, 0),
 }
 """RGBA colours of the codes of ``flood.tif``; they differ in lightness and in hue."""
-
-BLOCK_SIZE = 512
-_CACHE_MB = 64
-_NO_COLOUR = (0, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class RasterFormat:
-    """Format and metadata of one product raster."""
-
-    description: str
-    overviews: Literal["average", "mode"]
-    predictor: Literal["YES", "NO"]
-    nodata: int
-    unit: str | None = None
-    names: Mapping[int, str] = field(default_factory=dict)
-    """Class names by code, for a class raster, which gets ``COLOURS``; GDAL stores them in a ``.aux.xml`` file."""
 
 
 class RasterFile:
@@ -99,45 +75,19 @@ class RasterFile:
         """
         self._file.close()
         header = self._target.with_suffix(".vrt")
-        header.write_bytes(self._header(tags))
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-            try:
-                rasterio.shutil.copy(
-                    header, self._target, driver="COG", BLOCKSIZE=BLOCK_SIZE, COMPRESS="DEFLATE", LEVEL=6,
-                    PREDICTOR=self._kind.predictor, OVERVIEW_RESAMPLING=self._kind.overviews.upper(),
-                    BIGTIFF="IF_SAFER", NUM_THREADS=threads,
-                )  # fmt: skip
-                self._check_values()
-            except RasterioError as error:
-                raise OSError(None, f"{self._target.name}: {error}", str(self._target)) from error
+        raw = Path(self._file.name)
+        header.write_bytes(raw_header(raw, self._grid, self._kind, RasterTags(tags, self.statistics())))
+        try:
+            write_cog(header, self._target, self._kind, threads)
+            self._check_values()
+        except RasterioError as error:
+            raise OSError(None, f"{self._target.name}: {error}", str(self._target)) from error
         header.unlink()
-        Path(self._file.name).unlink()
+        raw.unlink()
 
     def close(self) -> None:
         """Close the raw file without a product."""
         self._file.close()
-
-    def _header(self, tags: Mapping[str, str]) -> bytes:
-        """Return a VRT header for the raw file (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
-        grid, kind = self._grid, self._kind
-        root = Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-        if grid.crs is not None:
-            SubElement(root, "SRS").text = CRS.from_user_input(grid.crs).to_wkt()
-        a, b, c, d, e, f = grid.transform
-        SubElement(root, "GeoTransform").text = ", ".join(repr(float(number)) for number in (c, a, b, f, d, e))
-        _add_tags(root, tags)
-        band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1", subClass="VRTRawRasterBand")
-        _add_tags(band, self.statistics())
-        SubElement(band, "Description").text = kind.description
-        SubElement(band, "NoDataValue").text = str(kind.nodata)
-        if kind.unit is not None:
-            SubElement(band, "UnitType").text = kind.unit
-        if kind.names:
-            add_class_table(band, kind.names)
-        SubElement(band, "SourceFilename", relativeToVRT="1").text = Path(self._file.name).name
-        for name, number in (("ImageOffset", 0), ("PixelOffset", 1), ("LineOffset", grid.width)):
-            SubElement(band, name).text = str(number)
-        return bytes(tostring(root, encoding="utf-8"))
 
     def _check_values(self) -> None:
         """Compare the histogram of the finished file with that of the written rows; GDAL can miss a full disk."""
@@ -165,20 +115,3 @@ class RasterFile:
             "STATISTICS_MINIMUM": str(present.min()), "STATISTICS_MAXIMUM": str(present.max()),
             "STATISTICS_MEAN": repr(mean), "STATISTICS_STDDEV": repr(deviation),
         }  # fmt: skip
-
-
-def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
-    metadata = SubElement(parent, "Metadata")
-    for key, value in tags.items():
-        SubElement(metadata, "MDI", key=key).text = value
-
-
-def add_class_table(band: Element, names: Mapping[int, str]) -> None:
-    """Add the colours and names of the codes of ``flood.tif`` to a band of a VRT; nodata has no name."""
-    SubElement(band, "ColorInterp").text = "Palette"
-    categories, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
-    for code in range(256):
-        red, green, blue, alpha = COLOURS.get(code, _NO_COLOUR)
-        SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
-    for code in range(max(set(names) - {NODATA}) + 1):
-        SubElement(categories, "Category").text = names[code]

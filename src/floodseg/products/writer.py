@@ -29,8 +29,9 @@ from floodseg.errors import ConfigError, RunFolderError
 from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder, stac
-from floodseg.products.cog import RasterFile, RasterFormat
+from floodseg.products.cog import COLOURS, RasterFile
 from floodseg.products.info import ProductInfo
+from floodseg.products.raw_raster import RasterFormat
 from floodseg.products.strips import NODATA, PERCENT_NODATA, ProductStrip, StripCutter, row_spans, strip_rows
 from floodseg.products.styles import raster_styles
 from floodseg.products.summary import ClassTotals, areas_km2, summary, versions
@@ -132,8 +133,10 @@ class ProductWriter:
     def _open(self, stack: ExitStack) -> None:
         grid, info = self._grid, self._info
         formats = {
-            folder.PROBABILITY: RasterFormat("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
-            folder.CLASSES: RasterFormat(f"{info.water_name} map", "mode", "NO", NODATA, names=info.class_names),
+            folder.PROBABILITY: RasterFormat("water probability", "average", PERCENT_NODATA, unit="%"),
+            folder.CLASSES: RasterFormat(
+                f"{info.water_name} map", "mode", NODATA, names=info.class_names, colours=COLOURS
+            ),
         }
         self._rasters = {
             name: RasterFile(self._folder.staging / name, self._product_grid, raster_format)

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.geo.grid import GeoGrid
-from floodseg.products.cog import BLOCK_SIZE
+from floodseg.products.raw_raster import BLOCK_SIZE, RasterFormat, write_cog
 
-_CACHE_MB = 64
 _DECIMALS = 3
 """Decimals of the stored values: a millimetre."""
 
@@ -65,6 +63,7 @@ class MetreRaster:
     def __init__(self, target: Path, grid: GeoGrid, description: str, tags: Mapping[str, str]) -> None:
         self.statistics = Statistics()
         self._target, self._plain = target, target.with_suffix(".rows.tif")
+        self._kind = RasterFormat(description, "average", math.nan, "m", "float32")
         self._file: Any = rasterio.open(
             self._plain, "w", driver="GTiff", count=1, height=grid.height, width=grid.width, dtype="float32",
             crs=grid.crs, transform=Affine(*grid.transform), nodata=math.nan, BIGTIFF="IF_SAFER",
@@ -89,12 +88,8 @@ class MetreRaster:
         try:
             self._file.update_tags(1, **statistics)
             self._file.close()
-            with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-                rasterio.shutil.copy(
-                    self._plain, self._target, driver="COG", BLOCKSIZE=BLOCK_SIZE, COMPRESS="DEFLATE", LEVEL=6,
-                    PREDICTOR="YES", OVERVIEW_RESAMPLING="AVERAGE", BIGTIFF="IF_SAFER", NUM_THREADS=threads,
-                )  # fmt: skip
-                self._check_values()
+            write_cog(self._plain, self._target, self._kind, threads)
+            self._check_values()
         except RasterioError as error:
             raise OSError(None, f"{self._target.name}: {error}", str(self._target)) from error
         self._plain.unlink()

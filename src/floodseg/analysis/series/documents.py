@@ -96,11 +96,11 @@ def item(info: SeriesInfo) -> dict[str, Any]:
         made.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, link, pystac.MediaType.GEOJSON))
     for layer in info.layers:
         made.add_asset(layer.name, _raster(layer, info.statistics[layer.name]))
-        if layer.names:
+        if layer.format.names:
             classes = ClassificationExtension.ext(made.assets[layer.name], add_if_missing=True)
             classes.classes = [
                 Classification.create(value=code, name=name.partition(":")[0].replace(" ", "_"), title=name)
-                for code, name in layer.names.items()
+                for code, name in layer.format.names.items()
             ]
     for file, title, kind, role in (
         (AREAS, "Areas of each date", "text/csv", "data"),
@@ -114,10 +114,10 @@ def item(info: SeriesInfo) -> dict[str, Any]:
 
 
 def _raster(layer: Layer, statistics: Mapping[str, float]) -> pystac.Asset:
-    band: dict[str, Any] = {"name": layer.name, "data_type": layer.kind, "statistics": dict(statistics)}
-    band |= {} if layer.nodata is None else {"nodata": layer.nodata}
-    band |= {} if layer.unit is None else {"unit": layer.unit}
-    title = layer.title[0].upper() + layer.title[1:]
+    band: dict[str, Any] = {"name": layer.name, "data_type": layer.format.dtype, "statistics": dict(statistics)}
+    band |= {} if layer.format.nodata is None else {"nodata": layer.format.nodata}
+    band |= {} if layer.format.unit is None else {"unit": layer.format.unit}
+    title = layer.format.description[0].upper() + layer.format.description[1:]
     return pystac.Asset(f"./{layer.file}", title, None, pystac.MediaType.COG, ["data"], {"bands": [band]})
 
 

@@ -1,14 +1,15 @@
 """Rasters of a series: names, codes, units, and their values from the history of pixels."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.analysis.series.dates import SeriesDate
 from floodseg.analysis.series.history import MONTHS, NONE, PixelHistory
+from floodseg.products.raw_raster import Dtype, RasterFormat
 
 NO_PERCENT = 255
 NO_DAY = -32_768
@@ -35,9 +36,7 @@ NOT_WATER, WATER = 0, 1
 """Codes of the reference water of a month."""
 _REFERENCE_NAMES = {NOT_WATER: "no reference water", WATER: "reference water"}
 _REFERENCE_COLOURS = {NOT_WATER: BRACKET_COLOURS[NEVER_WET], WATER: BRACKET_COLOURS[OPEN]}
-_DAYS = "days"
-
-Kind = Literal["uint8", "uint16", "int16", "float32"]
+_DATE, _DAYS = "days since 1970-01-01", "days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,7 @@ class Layer:
 
     name: str
     """File name without its suffix."""
-    title: str
-    kind: Kind
-    nodata: float | None
-    unit: str | None = None
-    overviews: Literal["average", "mode", "nearest"] = "nearest"
-    names: Mapping[int, str] = field(default_factory=dict)
-    """Names of the codes, for a raster of classes."""
-    colours: Mapping[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    format: RasterFormat
 
     @property
     def file(self) -> str:
@@ -61,28 +53,34 @@ class Layer:
         return f"{self.name}.tif"
 
 
-FREQUENCY = Layer("frequency", "water share of the clear observations", "uint8", NO_PERCENT, "%", "average")
+FREQUENCY = Layer("frequency", RasterFormat("water share of the clear observations", "average", NO_PERCENT, unit="%"))
 BRACKET = Layer(
-    "duration_bracket", "bracket of the duration", "uint8", NO_CODE, None, "mode", BRACKET_NAMES, BRACKET_COLOURS
+    "duration_bracket",
+    RasterFormat("bracket of the duration", "mode", NO_CODE, names=BRACKET_NAMES, colours=BRACKET_COLOURS),
 )
+
+
+def _number(name: str, title: str, unit: str, dtype: Dtype, nodata: float | None = None) -> Layer:
+    return Layer(name, RasterFormat(title, "nearest", nodata, unit, dtype))
+
+
 LAYERS = (
     FREQUENCY,
-    Layer("n_valid", "number of clear observations", "uint16", None, "observations"),
-    Layer("first_wet", "first date with water", "int16", NO_DAY, "days since 1970-01-01"),
-    Layer("last_wet", "last date with water", "int16", NO_DAY, "days since 1970-01-01"),
-    Layer("duration_min", "shortest duration: last wet minus first wet", "float32", NO_DURATION, _DAYS),
-    Layer("duration_max", "longest duration: next dry minus previous dry", "float32", NO_DURATION, _DAYS),
+    _number("n_valid", "number of clear observations", "observations", "uint16"),
+    _number("first_wet", "first date with water", _DATE, "int16", NO_DAY),
+    _number("last_wet", "last date with water", _DATE, "int16", NO_DAY),
+    _number("duration_min", "shortest duration: last wet minus first wet", _DAYS, "float32", NO_DURATION),
+    _number("duration_max", "longest duration: next dry minus previous dry", _DAYS, "float32", NO_DURATION),
     BRACKET,
-    Layer("wet_spells", "number of wet spells, with dry observations between them", "uint16", None, "spells"),
+    _number("wet_spells", "number of wet spells, with dry observations between them", "spells", "uint16"),
 )
 
 
 def reference_layer(month: int) -> Layer:
     """Return the raster of the reference water of a month, 1 to 12."""
     title = f"water in most clear observations of month {month}"
-    return Layer(
-        f"reference_water_{month:02d}", title, "uint8", NO_CODE, None, "mode", _REFERENCE_NAMES, _REFERENCE_COLOURS
-    )
+    kind = RasterFormat(title, "mode", NO_CODE, names=_REFERENCE_NAMES, colours=_REFERENCE_COLOURS)
+    return Layer(f"reference_water_{month:02d}", kind)
 
 
 def months_without_dates(dates: Sequence[SeriesDate]) -> list[int]:

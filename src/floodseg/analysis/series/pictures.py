@@ -73,7 +73,7 @@ def draw_frequency(path: Path, info: SeriesInfo, raster: Path) -> None:
     extent = (0, width, height, 0)
     image = axes.imshow(shown, colours, vmin=0, vmax=100, interpolation="nearest", extent=extent, aspect="equal")
     axes.set(xticks=[], yticks=[])
-    figure.colorbar(image, ax=axes, label=f"{FREQUENCY.title} (%)", shrink=0.8)
+    figure.colorbar(image, ax=axes, label=f"{FREQUENCY.format.description} (%)", shrink=0.8)
     axes.set_title(f"Water frequency, {_period(info)}", loc="left", fontweight="bold", fontsize=11)
     _draw_scale(axes, info.grid, width, height)
     figure.savefig(path)

@@ -26,6 +26,7 @@ from floodseg.errors import ConfigError, DataError
 from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import ITEM, SUMMARY
+from floodseg.products.raw_raster import RasterTags
 from floodseg.products.strips import row_spans
 from floodseg.products.summary import versions
 from floodseg.system.environment import thread_limit
@@ -197,7 +198,7 @@ class _Run:
                     f"STATISTICS_{key.upper()}": repr(value) for key, value in info.statistics[layer.name].items()
                 }
                 raster = RawRaster(staging.path, layer, self.grid)
-                raster.finish(staging.results / layer.file, tags, numbers, thread_limit())
+                raster.finish(staging.results / layer.file, RasterTags(tags, numbers), thread_limit())
                 style = layer_style(layer)
                 if style is not None:
                     write_text(staging.results / f"{layer.name}.qml", style)

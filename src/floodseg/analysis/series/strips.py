@@ -13,7 +13,7 @@ from floodseg.analysis.series.layers import Layer, layer_values, months_without_
 from floodseg.analysis.series.observations import DateReader
 from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.products.cog import BLOCK_SIZE
+from floodseg.products.raw_raster import BLOCK_SIZE
 from floodseg.products.strips import CLASS_NAMES
 
 _STRIP_PIXELS = 10_500_000
@@ -68,7 +68,7 @@ class StripMaker:
 
 def strip_statistics(layer: Layer, values: NDArray[Any]) -> list[float]:
     """Return number, minimum, maximum, sum and sum of squares of the valid values; only the number if it is 0."""
-    valid = values.ravel() if layer.nodata is None else values[values != layer.nodata]
+    valid = values.ravel() if layer.format.nodata is None else values[values != layer.format.nodata]
     if not valid.size:
         return [0.0]
     wide = valid.astype(np.float64)

@@ -19,11 +19,11 @@ def layer_style(layer: Layer) -> str | None:
     """Return the style of a raster: names and colours of codes, a ramp from 0 to 100 %, or None."""
     if layer == FREQUENCY:
         return raster_styles(CLASS_NAMES)[PROBABILITY]  # the same ramp over percent
-    if not layer.names:
+    if not layer.format.names:
         return None
     entries = (
         f'<paletteEntry value="{code}" label={quoteattr(name)} alpha="255" '
-        f'color="#{bytes(layer.colours[code][:3]).hex()}"/>'
-        for code, name in layer.names.items()
+        f'color="#{bytes(layer.format.colours[code][:3]).hex()}"/>'
+        for code, name in layer.format.names.items()
     )
     return _CLASSES.format("\n".join(entries))
