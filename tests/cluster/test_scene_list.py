@@ -50,13 +50,13 @@ def test_settings_of_a_layer_may_be_flags_while_the_layers_are_columns(tmp_path)
         assert getattr(first.config, name) == value
         assert getattr(second.config, name) == getattr(SharedScene, name), "b has no layer"
     table = "id,sar,permanent_water,permanent_water_threshold\na,a.tif,w.tif,1\nb,b.tif,,1\n"
-    with pytest.raises(ConfigError, match="scene 2: `permanent_water_threshold=1.0`: has no effect without"):
+    with pytest.raises(ConfigError, match=r"scene 2: `permanent_water_threshold=1\.0`: has no effect without"):
         read(tmp_path / "list.csv", table)
 
 
 @pytest.mark.parametrize("flag", [{"permanent_water_threshold": 50.0}, {"max_slope": 20.0}, {"water_level": True}])
 def test_flag_of_a_layer_that_no_scene_has_is_refused(tmp_path, flag):
-    with pytest.raises(ConfigError, match="has no effect, since no scene of .* leave it out, or set"):
+    with pytest.raises(ConfigError, match=r"has no effect, since no scene of .* leave it out, or set"):
         read(tmp_path / "list.csv", "id,sar\na,a.tif\n", **flag)
 
 

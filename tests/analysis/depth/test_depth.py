@@ -1,5 +1,6 @@
 """``floodseg depth`` and ``floodseg.flood_depth``: products, totals, coordinate systems and errors."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from floodseg.app.flags import as_flags
 from floodseg.errors import ConfigError, DataError, FloodsegError, RunFolderError
 from floodseg.geo.grid import GeoGrid
 from floodseg.simulate.known_floods import GRID, KnownFlood, known_floods
+from stac_schema import check_item
 
 _NAMES = ["depth.png", "depth.qml", "depth.tif", "depth_uncertainty.tif", "item.json", "summary.json"]
 
@@ -67,6 +69,7 @@ def test_command_writes_valid_products(
     np.testing.assert_allclose(depth[bowl.flood], (3 - bowl.terrain)[bowl.flood], atol=0.02)
     np.testing.assert_allclose(level[bowl.flood], 3, atol=0.02)
     assert (uncertainty[bowl.flood] >= 0.05).all()
+    check_item(json.loads((out / "item.json").read_text(encoding="utf-8")))
     item = pystac.Item.from_file(str(out / "item.json"))
     assert item.datetime is not None
     assert item.datetime.isoformat() == "2024-10-31T05:43:21+00:00"

@@ -14,6 +14,7 @@ from floodseg.config.predict import SceneConfig, SharedScene
 from floodseg.errors import ConfigError
 from floodseg.products.folder import DEPTH_PRODUCTS
 from floodseg.simulate.demo_scene import make_demo_scene
+from stac_schema import check_item
 
 
 def test_predict_writes_the_depth_of_its_map(tmp_path: Path) -> None:
@@ -38,6 +39,7 @@ def test_predict_writes_the_depth_of_its_map(tmp_path: Path) -> None:
             with rasterio.open(tmp_path / "map" / name) as one, rasterio.open(tmp_path / "depth" / name) as other:
                 np.testing.assert_array_equal(one.read(1), other.read(1))
     item = json.loads((tmp_path / "map/item.json").read_text())
+    check_item(item)
     assert item["assets"]["depth"]["href"] == "./depth.tif"
     assert item["assets"]["flood"]["href"] == "./flood.tif"
     floodseg.predict_scene(**settings, out_dir=tmp_path / "map", overwrite=True)

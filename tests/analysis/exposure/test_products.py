@@ -5,18 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pyogrio
 import pytest
 import shapely
 from PIL import Image
-from pystac.validation.local_validator import get_local_schema_cache
-from referencing import Registry, Resource
 
 from exposure_files import UTM, box, exposed, figure, line, utm, write_map, write_raster, write_shapes
 from floodseg.analysis.exposure.exposure import Exposure
 from floodseg.errors import ConfigError, RunFolderError
+from stac_schema import check_item
 
 PEOPLE = "GHS-POP, made with care, R2023A, 2020, CC BY 4.0"
 
@@ -96,10 +94,7 @@ def test_json_has_total_and_affected_of_each_quantity(made: Exposure) -> None:
 
 def test_item_is_a_valid_stac_item_with_the_licences(made: Exposure) -> None:
     item = json.loads((made.out_dir / "item.json").read_text(encoding="utf-8"))
-    schemas = get_local_schema_cache()
-    registry = Registry().with_resources([(uri, Resource.from_contents(text)) for uri, text in schemas.items()])
-    schema = schemas[f"https://schemas.stacspec.org/v{item['stac_version']}/item-spec/json-schema/item.json"]
-    jsonschema.Draft7Validator(schema, registry=registry).validate(item)
+    check_item(item)
     properties = item["properties"]
     assert properties["datetime"] == "2024-11-01T06:30:00Z"
     assert properties["floodseg:layers"]["buildings"]["licence"] == "ODbL 1.0"
