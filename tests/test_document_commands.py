@@ -1,59 +1,68 @@
 """Commands of the documentation, run on simulated files in the order of each page."""
 
-import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 
 import floodseg
 import floodseg.app.cli as cli
+from bucket_server import serving
 from document_blocks import ROOT, blocks, pages, words
-from floodseg.simulate.demo_scene import make_demo_scene
+from document_inputs import write_inputs
 from place_scenes import Service, make_world, serving_world
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = {"demo", "depth", "evaluate", "fetch", "map", "models", "predict", "predict-many", "search", "train"}
-OUTPUTS = {"--out-dir", "--json", "--out"}
-FILE = re.compile(r"(.*\.(tif|gpkg|toml|csv|json|xml|onnx|SAFE)|runs/.*|[A-Z]{3,}.*)")
-LONGEST_TRAINING = 3
-"""Epochs of the longest training that is run."""
+SMALL = {"--epochs": "1", "--batch-size": "2", "--crop-size": "64", "--crops-per-chip": "1", "--precision": "fp32"}
+"""Settings that replace those of trainings."""
+OUTPUTS = {"--out-dir", "--out_dir", "--json", "--out"}
+RUNS = {
+    "floodseg": "recipes/sen1floods11-lite.toml",
+    "fused": "recipes/sen1floods11-fused.toml",
+    "optical": "recipes/sen1floods11-lite.toml --sensors optical",
+    "ombria-sar": "recipes/ombria-dropout.toml --sensors sar --drop-sensor 0",
+    "ombria-optical": "recipes/ombria-dropout.toml --sensors optical --drop-sensor 0",
+    "ombria-both": "recipes/ombria-dropout.toml --drop-sensor 0",
+}
+"""Finished trainings that commands start from."""
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files with the names that the commands use, of one simulated scene."""
+    """Files and finished runs with the names in the commands."""
     folder = tmp_path_factory.mktemp("inputs")
-    scene = make_demo_scene(folder / "scene", height=256, width=256)
-    names = {
-        "S1.tif": scene.sar, "S1_before.tif": scene.sar, "sar.tif": scene.sar, "S2.tif": scene.optical,
-        "dem.tif": scene.dem, "DEM.tif": scene.dem, "city.gpkg": scene.aoi, "occurrence.tif": scene.permanent_water,
-        "permanent_water.tif": scene.permanent_water, "jrc.tif": scene.permanent_water, "LABEL.tif": scene.truth,
-    }  # fmt: skip
-    for name, source in names.items():
-        shutil.copy(source, folder / name)
-    (folder / "scenes.csv").write_text("id,sar,datetime\nvalley,S1.tif,2024-10-19\n", encoding="utf-8")
-    write_chips(folder / "chips", scene.sar, scene.truth)
-    floodseg.predict_scene(sar=scene.sar, model="s1-lite", datetime="2024-10-19", out_dir=folder / "flood")
+    write_inputs(folder)
+    floodseg.predict_scene(sar=folder / "S1.tif", model="s1-lite", datetime="2024-10-19", out_dir=folder / "flood")
+    shutil.copy(folder / "flood/flood.tif", folder / "flood.tif")
+    shutil.copy(ROOT / "benchmarks/results/many.json", folder)
+    shutil.copytree(folder / "DIR", folder / "data")
+    for name in ("recipes", "benchmarks", "train_efficient.py"):
+        (folder / name).symlink_to(ROOT / name)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        for name, arguments in RUNS.items():
+            command = ["train", *arguments.split(), "--data", "DIR", "--out-dir", f"runs/{name}"]
+            assert run(command) == 0, name
     return folder
 
 
-def write_chips(folder: Path, sar: Path, truth: Path) -> None:
-    """Cut a scene into four chips of two events."""
-    for kind, source in (("S1Hand", sar), ("LabelHand", truth)):
-        with rasterio.open(source) as opened:
-            values, profile = opened.read(), opened.profile
-        values = values.astype(np.int16) if kind == "LabelHand" else values
-        profile.update(driver="GTiff", dtype=values.dtype, nodata=None, height=128, width=128)
-        (folder / kind).mkdir(parents=True)
-        for number, (top, left) in enumerate(((0, 0), (0, 128), (128, 0), (128, 128))):
-            with rasterio.open(folder / kind / f"Valley{number // 2}_{number}_{kind}.tif", "w", **profile) as target:
-                target.write(values[:, top : top + 128, left : left + 128])
+def run(arguments: list[str]) -> int:
+    """Run a command of floodseg, a training with few steps, and return its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*replaced(arguments, SMALL), "--overwrite"] if arguments[0] == "train" else arguments)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def replaced(arguments: list[str], values: dict[str, str]) -> list[str]:
+    """Return the arguments of a command with other values of some flags."""
+    kept = [word for flag, word in pairwise(["", *arguments]) if word not in values and flag not in values]
+    return [*kept, *(word for pair in values.items() for word in pair)]
 
 
 @pytest.fixture(scope="module")
@@ -64,42 +73,55 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def is_runnable(arguments: list[str], folder: Path) -> bool:
-    """Return True if a command is one of those that are run and its files exist."""
-    if arguments[0] not in COMMANDS:
-        return False
-    epochs = [int(value) for flag, value in pairwise(arguments) if flag == "--epochs"]
-    if arguments[0] == "train" and not (epochs and max(epochs) <= LONGEST_TRAINING):
-        return False
-    files = [word for flag, word in pairwise(["", *arguments]) if FILE.fullmatch(word) and flag not in OUTPUTS]
-    return all((folder / word).exists() for word in files)
+@pytest.fixture(scope="module")
+def bucket(inputs: Path) -> Iterator[str]:
+    """The address of a local bucket that stands for that of Sen1Floods11."""
+    tree = inputs / "DIR"
+    files = {path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.glob("v1.1/**/*.*")}
+    with serving(files) as server:
+        yield server.url
 
 
-def at_the_local_catalogue(arguments: list[str], service: Service) -> list[str]:
-    """Return a command on a place as one on the simulated place."""
-    if "--place" not in arguments:
-        return arguments
-    here = {"Valencia, ES": "Adria, IT", "20km": "1km", "2024-10-25/2024-11-12": "2024-10-30/2024-11-01"}
-    return [*(here.get(word, word) for word in arguments), "--source", str(service.source)]
+def at_local_services(arguments: list[str], service: Service, bucket: str) -> list[str]:
+    """Return a command for services of the network as one for those of this machine."""
+    if arguments[:2] == ["data", "download"]:
+        return [*arguments, "--base-url", bucket]
+    here = {"tcp://HOST:8786": "local:1", "20km": "1km", "2024-10-25/2024-11-12": "2024-10-30/2024-11-01"}
+    here["Valencia, ES"] = "Adria, IT"
+    source = ["--source", str(service.source)] if "--place" in arguments else []
+    return [*(here.get(word, word) for word in arguments), *source]
 
 
 PAGES = [page for page in pages() if any(block.page == page for block in blocks("", "sh"))]
+ELSEWHERE = ("pip", "make")
+"""Programs whose lines are run by continuous integration and by the test of the Dockerfile."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_of_a_page_run(
-    page: Path, inputs: Path, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, inputs: Path, service: Service, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "work"
-    shutil.copytree(inputs, folder)
+    shutil.copytree(inputs, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    for number, line in enumerate(line for block in blocks("", "sh") if block.page == page for line in block.lines):
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache"))
+    lines = [line for block in blocks("", "sh") if block.page == page for line in block.lines]
+    for number, line in enumerate(lines):
         program, *arguments = words(line)
-        if program != "floodseg" or not is_runnable(arguments, folder):
+        if program in ELSEWHERE:
             continue
-        arguments = at_the_local_catalogue(arguments, service)
-        if "--out-dir flood" in line and Path("flood").exists():
-            Path("flood").rename(f"flood-{number}")
-        with pytest.raises(SystemExit) as stop:
-            cli.main(arguments)
-        assert stop.value.code == 0, line
+        for made in OUTPUTS & set(arguments):
+            out = Path(arguments[arguments.index(made) + 1])
+            if out.exists():  # of an earlier command, or an input of one
+                out.rename(f"{out}-{number}")
+        if program == "python":
+            assert run_script(arguments) == 0, line
+        else:
+            assert run(at_local_services(arguments, service, bucket)) == 0, line
+
+
+def run_script(arguments: list[str]) -> int:
+    """Run a script or module in a process of its own, a training with one epoch."""
+    if arguments[0] == "train_efficient.py":
+        arguments = replaced(arguments, {"--epochs": "1"})
+    return subprocess.run([sys.executable, *arguments], check=False).returncode
