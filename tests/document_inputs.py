@@ -51,7 +51,7 @@ def write_inputs(folder: Path) -> None:
 
 def write_chips(root: Path, scene: DemoScene) -> None:
     """Cut a scene into chips of four events: layout ``folders``, ``sen1floods11`` with its lists, and ``ombria``."""
-    sources = {"S1Hand": scene.sar, "S2Hand": scene.optical, "LabelHand": scene.truth}
+    sources = {"S1Hand": scene.sar, "S2Hand": scene.optical, "LabelHand": scene.truth, "JRCWaterHand": scene.truth}
     hand = root / "v1.1/data/flood_events/HandLabeled"
     rows: dict[str, list[str]] = {}
     with rasterio.open(scene.sar) as opened:
@@ -62,7 +62,7 @@ def write_chips(root: Path, scene: DemoScene) -> None:
         with rasterio.open(source) as stored, WarpedVRT(stored, **grid) as opened:
             values, profile, names = opened.read(), {**opened.profile, **grid}, stored.descriptions
             scales, offsets = stored.scales, stored.offsets
-        values = values.astype(np.int16) if kind == "LabelHand" else values
+        values = values.astype(np.int16) if values.dtype == np.uint8 else values
         profile.update(driver="GTiff", dtype=values.dtype, nodata=None, height=_CHIP, width=_CHIP, tiled=False)
         for number in range((_SIZE // _CHIP) ** 2):
             top, left = (_CHIP * part for part in divmod(number, _SIZE // _CHIP))
