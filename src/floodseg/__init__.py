@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from floodseg.evaluation.evaluate import evaluate
     from floodseg.inference.flood_map import FloodMap
     from floodseg.inference.predict import predict_scene
+    from floodseg.models.checkpoint.hub import from_pretrained
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.models.listing import list_models
     from floodseg.models.registry import build_model
@@ -41,6 +42,7 @@ __all__ = [
     "fetch",
     "flood_depth",
     "flood_series",
+    "from_pretrained",
     "list_models",
     "load_model",
     "map_place",
@@ -66,6 +68,7 @@ _MODULES = {
     "fetch": "floodseg.workflows.fetch",
     "flood_depth": "floodseg.analysis.depth.run",
     "flood_series": "floodseg.analysis.series.run",
+    "from_pretrained": "floodseg.models.checkpoint.hub",
     "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
     "map_place": "floodseg.workflows.map_place",

@@ -2,11 +2,11 @@
 
     python tools/release/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
 
-Writes ``model.safetensors``, ``config.json`` and the exported files below ``src/floodseg/models/weights/NAME``; the
-model card ``CARD.md`` beside them is written by hand.
+Writes ``model.safetensors``, ``config.json`` and the exported files below ``src/floodseg/models/weights/NAME``. The
+text of the model card ``CARD.md`` beside them is written by hand, its metadata and ``item.json`` by
+``tools/release/describe_models.py``.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,11 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.models.checkpoint.checkpoint import save_folder
-from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
+from floodseg.models.checkpoint.description import read_description, write_description
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.models.model import FloodModel
 from floodseg.runtimes.select import exported_file_name
-from floodseg.system.files import write_text
 from floodseg.training.records import validation_scores
 from floodseg.training.validation import calibrate
 
@@ -100,8 +99,7 @@ def ship(
             )  # fmt: skip
         except ConfigError as refusal:
             print(f"{path.name} is left out: {refusal}")
-    description = read_description(folder) | {"exported": parity}
-    write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
+    write_description(folder, read_description(folder) | {"exported": parity})
     for file in sorted(folder.iterdir()):
         print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
     total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6

@@ -9,7 +9,6 @@ from floodseg.catalog.areas import Area, area_of
 from floodseg.catalog.grouping import BANDS_TO_READ, best_first, group_passes, without_duplicates
 from floodseg.catalog.items import SCENE_CLASSES, SourceItem
 from floodseg.catalog.passes import Pass
-from floodseg.catalog.permission import PlannedRequest, require_permission
 from floodseg.catalog.read_item import missing_bands, read_item
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.sources import Collection, Source, collections_of, source_of
@@ -18,6 +17,7 @@ from floodseg.config.places import SearchConfig
 from floodseg.errors import DataError
 from floodseg.messages import percent
 from floodseg.system.extras import require_extra
+from floodseg.system.permission import PlannedRequest, require_permission
 
 _NEARBY = timedelta(days=60)
 """Time before and after the dates in which the nearest passes are searched if the dates have none."""

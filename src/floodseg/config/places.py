@@ -1,7 +1,6 @@
 """Settings of ``floodseg search``: area, dates, sensors and source."""
 
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -13,9 +12,7 @@ from cyclopts import Parameter
 from floodseg.bands import SensorSet
 from floodseg.config.base import Settings, require
 from floodseg.errors import ConfigError
-
-PERMISSION_VARIABLE = "FLOODSEG_ALLOW_REMOTE"
-"""Environment variable that permits requests to a network, as ``allow_remote`` does."""
+from floodseg.system.permission import may_request
 
 _RADIUS = re.compile(r"(\d+(?:\.\d+)?)\s*(km|m)")
 _DEFAULT_RADIUS = "10km"
@@ -149,7 +146,4 @@ class SearchConfig(Settings):
         Raises:
             ConfigError: the environment variable is neither 0 nor 1.
         """
-        value = os.environ.get(PERMISSION_VARIABLE, "").strip().lower()
-        if value not in ("", "0", "1", "false", "true", "no", "yes"):
-            raise ConfigError(f"{PERMISSION_VARIABLE}={value}: must be 0 or 1; correct the environment variable")
-        return self.allow_remote or value in ("1", "true", "yes")
+        return may_request(allow_remote=self.allow_remote)

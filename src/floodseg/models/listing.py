@@ -1,6 +1,7 @@
 """``floodseg.list_models``: the architectures and the shipped models with what is known of them."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ TIMES_FILE = Path(__file__).parent / "weights/times.json"
 """Times of mapping one scene with each shipped model, written by ``benchmarks/speed/shipped_models.py``."""
 
 
-def list_models() -> dict[str, Any]:
+def list_models(filter: str = "*") -> dict[str, Any]:
     """Return the architectures and the shipped models as JSON values.
+
+    Args:
+        filter: only those whose name matches this pattern, in which ``*`` stands for any characters and ``?`` for one.
 
     Returns:
         ``architectures``: ``name``, ``encoder``, ``parameters`` (for all bands) and ``description`` of each; None
@@ -28,15 +32,19 @@ def list_models() -> dict[str, Any]:
     Example:
         >>> [model["name"] for model in floodseg.list_models()["models"]]
         ['s1-efficient', 's1-lite', 's1s2', 's2']
+        >>> [model["name"] for model in floodseg.list_models("s1-*")["models"]]
+        ['s1-efficient', 's1-lite']
     """
     times: dict[str, float] = json.loads(TIMES_FILE.read_text(encoding="utf-8"))["relative_time"]
     return {
-        "architectures": _architectures() if is_installed("torch") and is_installed("timm") else None,
-        "models": [_entry(shipped, times.get(shipped.name)) for shipped in shipped_models()],
+        "architectures": _architectures(filter) if is_installed("torch") and is_installed("timm") else None,
+        "models": [
+            _entry(shipped, times.get(shipped.name)) for shipped in shipped_models() if fnmatchcase(shipped.name, filter)
+        ],
     }
 
 
-def _architectures() -> list[dict[str, Any]]:
+def _architectures(filter: str) -> list[dict[str, Any]]:
     from floodseg.models.registry import ARCHITECTURES, build_model
 
     return [
@@ -47,6 +55,7 @@ def _architectures() -> list[dict[str, Any]]:
             "description": entry.summary,
         }
         for name, entry in ARCHITECTURES.items()
+        if fnmatchcase(name, filter)
     ]
 
 

@@ -13,6 +13,7 @@ from floodseg.models.context_prior import ContextPrior
 from floodseg.models.decision import Decisions
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.normaliser import new_normaliser
+from floodseg.models.pretrained_model import PretrainedModel
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Provenance:
     scores: dict[str, Any] = field(default_factory=dict)
 
 
-class FloodModel(nn.Module):
+class FloodModel(PretrainedModel):
     """A network with its normalisation, decisions and provenance: dB and reflectance in, logits out.
 
     ::

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from floodseg.bands import SENSORS, Bands, Sensor, SensorSet, bands_fit
 from floodseg.errors import ConfigError
@@ -13,9 +13,10 @@ from floodseg.models.decision import Decision, Decisions, logit_difference
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel, ModelSpec, Provenance
+from floodseg.models.pretrained_model import PretrainedModel
 
 
-class MultiSensorModel(nn.Module):
+class MultiSensorModel(PretrainedModel):
     """A radar model, an optical model, and their fusion where both images are valid.
 
     ::

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import shapely
 
 from floodseg.catalog.passes import Pass
-from floodseg.catalog.permission import PlannedRequest, require_permission
 from floodseg.catalog.remote.windows import read_windows
 from floodseg.catalog.retries import RetryPolicy
 from floodseg.catalog.search import planned_search, search_config
@@ -32,6 +31,7 @@ from floodseg.config.places import SearchConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.system.files import write_text
+from floodseg.system.permission import PlannedRequest, require_permission
 from floodseg.workflows.choice import best_of_each_sensor
 from floodseg.workflows.fetched_pass import FetchedPass, finished_item, write_lists
 from floodseg.workflows.fetching import Fetching, FetchSettings, fetching

@@ -5,19 +5,17 @@ Shipped models are folders with ``model.safetensors`` and ``config.json``. Loadi
 """
 
 import io
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from floodseg.bands import SENSORS, Bands
 from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.description import (
-    CONFIG_FILE,
     FORMAT,
     FORMAT_VERSION,
     MULTI_SENSOR,
@@ -27,6 +25,8 @@ from floodseg.models.checkpoint.description import (
     find_path,
     names_parts,
     read_description,
+    verify_checksum,
+    write_description,
 )
 from floodseg.models.checkpoint.safe_load import NO_DESCRIPTION, safe_load
 from floodseg.models.cloud_detector import CloudDetector
@@ -35,7 +35,7 @@ from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, plain_models
 from floodseg.models.registry import build_model
-from floodseg.system.files import replacing, write_text
+from floodseg.system.files import replacing
 
 _Model = TypeVar("_Model", FloodModel, MultiSensorModel)
 
@@ -116,10 +116,10 @@ def _summary(document: Any) -> str:
 
 
 def save_folder(folder: Path, model: AnyModel) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+    """Write ``model.safetensors`` and ``config.json`` into ``folder``; a multi-sensor model with all its parts."""
     with replacing(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save(_cpu_state(model)))
-    write_text(folder / CONFIG_FILE, json.dumps(describe(model), indent=2) + "\n")
+    write_description(folder, describe(model))
 
 
 def _cpu_state(model: AnyModel) -> dict[str, Tensor]:
@@ -132,19 +132,22 @@ def load_folder(folder: Path) -> AnyModel:
     A shipped multi-sensor model without weights names its parts, which are folders beside its own.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the architecture.
+        CheckpointError: a file is missing, damaged or changed, or does not fit the architecture.
     """
     description = read_description(folder)
     if names_parts(description):
         return _join_parts(description, folder)
+    check_format(description, folder)
+    weights = folder / WEIGHTS_FILE
     try:
-        state = load_file(folder / WEIGHTS_FILE)
+        content = weights.read_bytes()
+        state = load(content)
     except (OSError, SafetensorError) as error:
-        weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             raise CheckpointError(f"{weights}: is missing; copy the folder again") from error
         problem = "is truncated or damaged" if weights.stat().st_size else "is empty (0 bytes)"
         raise CheckpointError(f"{weights}: {problem} ({error}); copy the folder again") from error
+    verify_checksum(description, content, folder)
     return _build_with_state(description, state, folder)
 
 

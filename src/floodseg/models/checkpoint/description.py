@@ -1,5 +1,9 @@
-"""Model descriptions in weights folders, which are read without the weights and without PyTorch."""
+"""Model descriptions in weights folders, which are read without the weights and without PyTorch.
 
+``config.json`` holds a SHA-256 checksum of itself and of the weights. It detects damage; it is not a signature.
+"""
+
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.errors import CheckpointError, ConfigError
+from floodseg.system.files import write_text
 
 FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
@@ -16,6 +21,8 @@ MULTI_SENSOR = "multi_sensor"
 """Architecture of a model of several models."""
 RUN_CHECKPOINT = "best_model.pth"
 """Name of the checkpoint in a run folder."""
+CHECKSUM = "sha256"
+"""Key of the checksum in ``config.json``."""
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -32,6 +39,40 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
     return description
+
+
+def write_description(folder: Path, description: dict[str, Any]) -> None:
+    """Write ``config.json``, with the checksum if the folder has weights.
+
+    Args:
+        folder: a weights folder, with ``model.safetensors`` unless the model names its parts.
+        description: the content of ``config.json``; a checksum in it is replaced.
+    """
+    weights = folder / WEIGHTS_FILE
+    if weights.is_file():
+        description = description | {CHECKSUM: _checksum(description, weights.read_bytes())}
+    write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
+
+
+def verify_checksum(description: dict[str, Any], weights: bytes, folder: Path) -> None:
+    """Compare description and weights with the checksum of the folder.
+
+    Raises:
+        CheckpointError: they differ, or the description has no checksum.
+    """
+    if CHECKSUM not in description:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: has no checksum; save the model again with `save_pretrained`")
+    if description[CHECKSUM] != _checksum(description, weights):
+        raise CheckpointError(
+            f"{folder}: {CONFIG_FILE} or {WEIGHTS_FILE} was changed or damaged after it was saved; copy the folder "
+            "again, or save the model again with `save_pretrained`"
+        )
+
+
+def _checksum(description: dict[str, Any], weights: bytes) -> str:
+    """Return the SHA-256 of a description without its checksum, as JSON with sorted keys, followed by the weights."""
+    content = {key: value for key, value in description.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode() + weights).hexdigest()
 
 
 def check_format(description: Any, source: Path) -> None:
