@@ -40,6 +40,11 @@ def test_each_shipped_model_is_listed_with_what_is_known_of_it(document: dict[st
     assert models["s1-lite"]["exported"]["openvino-int8"] == pytest.approx(1.48, abs=0.01)
 
 
+def test_filter_selects_names(document: dict[str, Any]) -> None:
+    assert [each["name"] for each in floodseg.list_models("s1-*")["models"]] == ["s1-efficient", "s1-lite"]
+    assert floodseg.list_models("s?")["models"] == [each for each in document["models"] if each["name"] == "s2"]
+
+
 def test_scores_have_intervals(document: dict[str, Any]) -> None:
     scores = {each["name"]: each["scores"] for each in document["models"]}
     for name in ("s1-efficient", "s1-lite"):
@@ -54,4 +59,5 @@ def test_architectures_need_pytorch(document: dict[str, Any], monkeypatch: pytes
     monkeypatch.setattr(listing, "is_installed", lambda package: True)
     [entry] = floodseg.list_models()["architectures"]
     assert entry == {"name": "lite", "encoder": None, "parameters": entry["parameters"], "description": "small"}
+    assert floodseg.list_models("s*")["architectures"] == []
     assert 0.9e6 < entry["parameters"] < 1e6

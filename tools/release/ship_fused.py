@@ -3,8 +3,9 @@
     python tools/release/ship_fused.py s1s2 --sar s1-efficient --optical s2
 
 Writes ``config.json`` below ``src/floodseg/models/weights/NAME``. The text of the model card beside it is written by
-hand, its metadata and ``item.json`` by ``tools/release/describe_models.py``. The fused answer is the posterior of two sensors with independent errors: the sum of the log-odds of both models, less the
-prior, which both contain. ``benchmarks/accuracy/fusion_weights.py`` compares it with other rules.
+hand, its metadata and ``item.json`` by ``tools/release/describe_models.py``. The fused answer is the posterior of two
+sensors with independent errors: the sum of the log-odds of both models, less the prior, which both contain.
+``benchmarks/accuracy/fusion_weights.py`` compares it with other rules.
 """
 
 import json

@@ -39,7 +39,9 @@ def list_models(filter: str = "*") -> dict[str, Any]:
     return {
         "architectures": _architectures(filter) if is_installed("torch") and is_installed("timm") else None,
         "models": [
-            _entry(shipped, times.get(shipped.name)) for shipped in shipped_models() if fnmatchcase(shipped.name, filter)
+            _entry(shipped, times.get(shipped.name))
+            for shipped in shipped_models()
+            if fnmatchcase(shipped.name, filter)
         ],
     }
 

@@ -1,5 +1,7 @@
 """Models in folders and on a local hub: equal logits, revisions, permission for requests, damaged files."""
 
+import doctest
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
+from floodseg.models.pretrained_model import PretrainedModel
 from floodseg.models.registry import build_model
 from hub_server import Hub, serving_hub
 
@@ -80,11 +83,11 @@ def test_model_of_a_repository_has_the_logits_of_the_saved_model(hub: Hub, tmp_p
     assert {path.rpartition("/")[2] for _, path in hub.requests} == {"config.json", "model.safetensors"}
 
 
-def test_revision_is_a_branch_a_tag_or_a_commit(
-    hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_revision_is_a_branch_a_tag_or_a_commit(hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     models = {"main": make_model(0), "v1": make_model(1)}
-    commits = {name: hub.publish(REPOSITORY, name, model.save_pretrained(tmp_path / name)) for name, model in models.items()}
+    commits = {
+        name: hub.publish(REPOSITORY, name, model.save_pretrained(tmp_path / name)) for name, model in models.items()
+    }
     caplog.set_level("INFO", logger="floodseg")
     for revision, expected in ((None, "main"), ("main", "main"), ("v1", "v1"), (commits["v1"], "v1")):
         loaded = floodseg.from_pretrained(REPOSITORY, revision=revision, allow_remote=True)
@@ -150,6 +153,13 @@ def test_repository_that_only_names_its_parts_is_refused(hub: Hub) -> None:
         floodseg.from_pretrained(REPOSITORY, allow_remote=True)
 
 
+def test_example_of_save_pretrained_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = str(inspect.getdoc(PretrainedModel.save_pretrained))
+    example = doctest.DocTestParser().get_doctest(text, {"floodseg": floodseg}, "save_pretrained", None, 0)
+    assert doctest.DocTestRunner().run(example) == (0, 2)
+
+
 def test_arguments_that_are_no_repository(tmp_path: Path) -> None:
     assert floodseg.from_pretrained("s1-lite").spec.architecture == "lite"
     with pytest.raises(ConfigError, match="`revision=v1`: has no effect, since s1-lite is no repository"):
@@ -160,5 +170,5 @@ def test_arguments_that_are_no_repository(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="`folder=.*file`: cannot be written"):
+    with pytest.raises(ConfigError, match=r"`folder=.*file`: cannot be written"):
         make_model().save_pretrained(tmp_path / "file")

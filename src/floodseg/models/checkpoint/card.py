@@ -91,7 +91,7 @@ def new_card(name: str, description: dict[str, Any]) -> str:
     return (
         f"\n# {name}\n\n"
         f"Water on satellite images, by a model of floodseg: architecture `{description['architecture']}`, "
-        f"{description['parameters']:,} parameters. Its input is {sensors}, its output are logits of land and water.\n\n"
+        f"{description['parameters']:,} parameters. Input: {sensors}. Output: logits of land and water.\n\n"
         f"Training data: {data or 'not described'}.\n\n"
         "```python\nimport floodseg\n\n"
         'model = floodseg.from_pretrained("FOLDER")\n```\n'

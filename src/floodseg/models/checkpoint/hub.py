@@ -68,7 +68,7 @@ def _download(repository: str, revision: str | None, *, allowed: bool) -> Path:
         ConfigError: they are not in the cache, and no request is allowed.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import LocalEntryNotFoundError
 
     from floodseg.models.encoders.pretrained import CONNECT_SECONDS
 
@@ -96,8 +96,8 @@ def _download(repository: str, revision: str | None, *, allowed: bool) -> Path:
             require_permission([PlannedRequest(host, purpose)], allowed=False)
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise CheckpointError(
-            f"{named}: cannot be loaded from {endpoint} ({reason}); check the name, `revision` and the network, or leave "
-            "out `allow_remote` to use a copy in the cache"
+            f"{named}: cannot be loaded from {endpoint} ({reason}); check the name, `revision` and the network, or "
+            "leave out `allow_remote` to use a copy in the cache"
         ) from error
     _LOG.info("%s: commit %s", named, folder.name)
     return folder
