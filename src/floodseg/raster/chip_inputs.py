@@ -1,7 +1,7 @@
 """Inputs of the shipped models from raw chips: the pre-processing functions that their STAC items name.
 
 Each function takes a GeoTIFF and returns one input of the models for one chip, by the rules of
-:mod:`floodseg.raster.physical`. Normalisation is part of the models, not of these functions.
+``floodseg.raster.physical``. Normalisation is part of the models, not of these functions.
 """
 
 from pathlib import Path
