@@ -1,5 +1,8 @@
-"""Check of STAC items by the schemas in pystac."""
+"""Check of STAC items by the schemas in pystac and in ``tests/schemas``, without a network."""
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -7,9 +10,24 @@ from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
 
 
+@cache
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of STAC, and those of the extensions in ``tests/schemas``, by address."""
+    found: dict[str, Any] = get_local_schema_cache()
+    for file in (Path(__file__).parent / "schemas").glob("*.json"):
+        extension, _, version = file.stem.partition("-")
+        address = f"https://stac-extensions.github.io/{extension}/{version}/schema.json"
+        found[address] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
 def check_item(document: dict[str, Any]) -> None:
-    """Validate a document with the STAC item schema and the schemas it refers to, without network."""
-    schemas = get_local_schema_cache()
-    registry = Registry().with_resources([(uri, Resource.from_contents(text)) for uri, text in schemas.items()])
-    schema = schemas[f"https://schemas.stacspec.org/v{document['stac_version']}/item-spec/json-schema/item.json"]
-    jsonschema.Draft7Validator(schema, registry=registry).validate(document)
+    """Validate an item with the STAC item schema, and with those of its extensions that are in ``tests/schemas``."""
+    schemas = _schemas()
+    registry: Registry[Any] = Registry().with_resources(
+        [(address, Resource.from_contents(schema)) for address, schema in schemas.items()]
+    )
+    core = f"https://schemas.stacspec.org/v{document['stac_version']}/item-spec/json-schema/item.json"
+    for address in (core, *document["stac_extensions"]):
+        if address == core or address in schemas:
+            jsonschema.Draft7Validator(schemas[address], registry=registry).validate(document)
