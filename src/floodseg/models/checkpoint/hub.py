@@ -68,7 +68,7 @@ def _download(repository: str, revision: str | None, *, allowed: bool) -> Path:
         ConfigError: they are not in the cache, and no request is allowed.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.utils import LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     from floodseg.models.encoders.pretrained import CONNECT_SECONDS
 
