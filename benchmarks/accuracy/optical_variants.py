@@ -25,10 +25,12 @@ from floodseg.bands import IGNORE
 from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
-from floodseg.models.networks.spectral import CORRECTION_SHARE, SpectralNet
+from floodseg.models.networks.spectral import SpectralNet
 
 app = App(help="Other ways to train the optical model.", default_parameter=Parameter(consume_multiple=True))
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2)
+SHARES = (1.0, 0.6, 0.5)
+"""Shares of the correction that are added to the log-odds of NDWI."""
 
 
 @app.default
@@ -105,7 +107,7 @@ def _log_odds(network: SpectralNet, run: Run, chips: Path) -> Iterator[tuple[str
 def _scores(run: Run, arrays: Any) -> dict[str, Any]:
     """Return the scores of a run for each share of the correction."""
     shares = {}
-    for share in (1.0, CORRECTION_SHARE, 0.5):
+    for share in SHARES:
         histograms = {}
         for split in {name.split("_")[0] for name in arrays}:
             histograms[split] = histogram = LogitDifferenceHistogram()

@@ -22,12 +22,14 @@ from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.encoders import pretrained
+from floodseg.models.networks import spectral
 from floodseg.models.registry import ARCHITECTURES
 from floodseg.training import train as train_module
 from floodseg.training.prepare import resolve
 from floodseg.training.records import RunRecords
 from floodseg.training.train import train
 
+SPECTRAL_BANDS = ARCHITECTURES["spectral"].bands
 METRICS = (
     "train_loss", "valid_loss", "water_iou", "threshold", "miou", "f1", "precision", "recall", "accuracy", "lr",
     "images_per_s", "seconds",
@@ -585,3 +587,17 @@ def test_resolve_fills_in_defaults_of_the_machine(tmp_path, make_config, monkeyp
     assert resolved.data.data == tmp_path / "sen1floods11"
     assert resolved.model.encoder == "resnet34"
     assert resolved.optim.precision in ("fp32", "bf16", "fp16")
+
+
+def test_a_larger_penalty_keeps_the_correction_of_spectral_smaller(make_config, tmp_path, monkeypatch):
+    heads = []
+    for penalty in (0.0, 10.0):
+        monkeypatch.setattr(spectral, "CORRECTION_PENALTY", penalty)
+        config = make_config(
+            tmp_path / str(penalty), sensors="optical", model="spectral", optical_bands=SPECTRAL_BANDS.optical,
+            synthetic_chips=4, synthetic_size=64, crop_size=64, epochs=4, lr=0.01,
+        )  # fmt: skip
+        train(config, show_progress=False)
+        model = load_checkpoint(config.out_dir / "best_model.pth")
+        heads.append(model.network.head[-1].weight.detach().norm().item())
+    assert heads[1] < 0.5 * heads[0], heads

@@ -8,6 +8,7 @@ from floodseg.evaluation.forward import counted_pixels, forward
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions, logit_difference
+from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
 from floodseg.training.validation import calibrate, choose_decisions, counts_at_decisions, validate
 
@@ -186,3 +187,15 @@ def test_a_model_of_one_sensor_is_calibrated_in_one_pass(rule_model):
     assert decisions == choose_decisions(validate(model, batches, FloodLoss(), ALONE).histograms)
     assert isinstance(model, nn.Module)
     assert counts.n == 2 * 11 * 20
+
+
+def test_spectral_gets_an_offset_with_which_its_probability_is_calibrated():
+    model = build_model("spectral").eval()
+    batches = [make_batch(seed, bands=model.spec.bands) for seed in range(2)]
+    before = validate(model, batches, FloodLoss(), ALONE)
+    counts = calibrate(model, batches, ALONE)
+    after = validate(model, batches, FloodLoss(), ALONE).histograms.total()
+    temperature = model.decisions.optical.temperature
+    assert after.nll(temperature) < before.histograms.total().nll(before.histograms.total().fit_temperature()) - 0.001
+    assert after.fit_offset() == pytest.approx(0, abs=0.01)
+    assert counts.water_iou == pytest.approx(before.water_iou, abs=0.005), "the offset moves the threshold as well"

@@ -21,7 +21,8 @@ from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import model_inputs
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from floodseg.models.model import Provenance
+from floodseg.models.model import FloodModel, Provenance
+from floodseg.models.networks.spectral import SpectralNet
 from floodseg.system.progress import TrainingProgress
 from floodseg.training.losses import CLOUD_LOSS_WEIGHT, cloud_loss
 from floodseg.training.prepare import prepare_specialists, resolve_and_lock
@@ -178,10 +179,13 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
 
 
 def batch_loss(run: TrainingRun, batch: Sample) -> Tensor:
-    """Return the sum of the losses: labels, cloud detector and distillation."""
+    """Return the sum of the losses: labels, correction of ``spectral``, cloud detector and distillation."""
     logits: Tensor = run.wrapped_model(*model_inputs(batch))
     trained = run.trained_pixels(batch)
     loss: Tensor = run.loss(logits, batch["label"], trained)
+    if isinstance(run.model, FloodModel) and isinstance(run.model.network, SpectralNet):
+        inputs = run.model.normalise(*model_inputs(batch))
+        loss = loss + run.model.network.correction_penalty(logits, inputs.optical, inputs.optical_valid)
     if run.wrapped_detector is not None:
         loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(run.wrapped_detector(run.normalised(batch)), batch)
     if run.teachers is not None:

@@ -17,7 +17,9 @@ from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
+from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
+from floodseg.models.networks.spectral import SpectralNet
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,14 @@ def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) 
     ``loader`` yields the chips of this process. The counts cover those of all processes.
 
     A plain model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for
-    one sensor then use all chips, not only the pixels where the other sensor is missing.
+    one sensor then use all chips, not only the pixels where the other sensor is missing. The offset of ``spectral`` is
+    chosen as well, because the penalty of its correction makes it call too little water where NDWI is not clear.
     """
     model.eval()
     full = _histograms(without_cloud_detector(model), loader, processes, withheld=None)
+    if isinstance(model, FloodModel) and isinstance(model.network, SpectralNet):
+        model.network.offset += full.total().fit_offset()
+        full = _histograms(model, loader, processes, withheld=None)
     decisions = decisions_for(model, full)
     if not isinstance(model, MultiSensorModel) and model.spec.bands.sensor_set == "both":
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))

@@ -89,6 +89,7 @@ def test_one_class_only_keeps_the_defaults():
     land = histogram_of(difference, torch.zeros(3, dtype=torch.uint8))
     assert land.best_threshold() == (0.5, 0.0)
     assert land.fit_temperature() == 1.0
+    assert land.fit_offset() == 0.0
     water = histogram_of(difference, torch.ones(3, dtype=torch.uint8))
     assert water.best_threshold() == (0.5, 2 / 3)
     assert water.fit_temperature() == 1.0
@@ -109,6 +110,12 @@ def test_temperature_recovers_a_known_scaling(temperature):
     fitted = histogram.fit_temperature()
     assert fitted == pytest.approx(temperature, rel=0.02)
     assert histogram.nll(fitted) <= min(histogram.nll(fitted * 0.97), histogram.nll(fitted * 1.03))
+
+
+@pytest.mark.parametrize(("temperature", "offset"), [(1.0, 0.0), (0.5, 0.6), (1.7, -1.3)])
+def test_offset_and_temperature_recover_a_known_scaling(temperature, offset):
+    difference, label = calibrated_pixels(temperature)
+    assert histogram_of(difference - offset, label).fit_offset() == pytest.approx(offset, abs=0.03)
 
 
 def test_nll_agrees_with_binary_cross_entropy():

@@ -9,7 +9,13 @@ from torch import Tensor
 from floodseg.bands import Bands, BandStatistics
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel
-from floodseg.models.networks.spectral import LARGEST_CORRECTION, RADIUS, WaterIndices
+from floodseg.models.networks.spectral import (
+    CORRECTION_PENALTY,
+    LARGEST_CORRECTION,
+    RADIUS,
+    SpectralNet,
+    WaterIndices,
+)
 from floodseg.models.registry import ARCHITECTURES, build_model
 
 BANDS = ARCHITECTURES["spectral"].bands
@@ -65,6 +71,21 @@ def test_correction_is_bounded(model: FloodModel) -> None:
     ndwi = (optical[0, 1] - optical[0, 3]) / (optical[0, 1] + optical[0, 3]).clamp(min=0.02)
     correction = log_odds(model, optical) - network.slope * ndwi - network.offset  # type: ignore[operator]
     assert 0.1 < correction.abs().max() <= LARGEST_CORRECTION + 1e-4
+
+
+def test_penalty_is_the_mean_square_of_the_correction_over_valid_pixels(model: FloodModel) -> None:
+    network = model.network
+    assert isinstance(network, SpectralNet)
+    optical, valid = image(40, 50), torch.ones(1, 1, 40, 50)
+    valid[..., :10] = 0
+    optical = optical * valid
+    logits = network(optical[:, :0], optical, valid[:, :0], valid)
+    ndwi = (optical[0, 1] - optical[0, 3]) / (optical[0, 1] + optical[0, 3]).clamp(min=0.02)
+    correction = (logits[0, 1] - network.slope * ndwi - network.offset)[:, 10:]
+    penalty = network.correction_penalty(logits, optical, valid)
+    torch.testing.assert_close(penalty, CORRECTION_PENALTY * correction.square().mean())
+    assert penalty > 0
+    assert network.correction_penalty(logits, optical * 0, valid * 0) == 0
 
 
 def test_output_depends_on_pixels_within_the_radius_only(model: FloodModel) -> None:

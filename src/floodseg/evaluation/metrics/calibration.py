@@ -108,12 +108,15 @@ class LogitDifferenceHistogram:
         edge = float(edges[_middle_of_best(iou, edges)])
         return _probability_of(edge, temperature), float(iou.max())
 
-    def nll(self, temperature: float) -> float | None:
-        """Return the mean negative log likelihood per pixel at ``temperature``, in nats; None without pixels."""
+    def nll(self, temperature: float, offset: float = 0.0) -> float | None:
+        """Return the mean negative log likelihood per pixel in nats; None without pixels.
+
+        The water probability is ``sigmoid((difference + offset) / temperature)``.
+        """
         total = int(self.bins.sum())
         if not total:
             return None
-        scaled = _CENTRES / temperature
+        scaled = (_CENTRES + offset) / temperature
         loss = self.water @ np.logaddexp(0, -scaled) + self.land @ np.logaddexp(0, scaled)
         return float(loss / total)
 
@@ -148,8 +151,21 @@ class LogitDifferenceHistogram:
                 low = left
         return math.exp((low + high) / 2)
 
-    def _loss(self, log_temperature: float) -> float:
-        loss = self.nll(math.exp(log_temperature))
+    def fit_offset(self) -> float:
+        """Return the offset of the logit difference that has the lowest negative log likelihood at its best temperature.
+
+        Offset and temperature are fitted together (Platt 1999, "Probabilistic outputs for support vector machines").
+        Without water pixels or without land pixels the offset is 0.
+        """
+        from scipy.optimize import minimize  # imported only where an offset is fitted
+
+        if self._one_sided():
+            return 0.0
+        best = minimize(lambda fit: self._loss(fit[0], fit[1]), (0.0, 0.0), method="Nelder-Mead")
+        return float(best.x[1])
+
+    def _loss(self, log_temperature: float, offset: float = 0.0) -> float:
+        loss = self.nll(math.exp(log_temperature), offset)
         assert loss is not None
         return loss
 

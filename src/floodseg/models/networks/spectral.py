@@ -11,11 +11,9 @@ DILATIONS = (1, 2, 4, 8)
 RADIUS = sum(DILATIONS)
 """Largest distance in pixels, by row or column, at which an input pixel has an effect on an output pixel."""
 LARGEST_CORRECTION = 4.0
-"""Bound of the correction of the log-odds in training."""
-CORRECTION_SHARE = 0.6
-"""Share of the correction in evaluation mode; training adds all of it. It was chosen on the four labelled domains, from
-0.5, 0.6 and 1, by models that were not trained on the domain: their scores are on the same domains, and so a little too
-good. With 0.6 the network loses less to NDWI where it is wrong, such as in cities."""
+"""Bound of the correction of the log-odds."""
+CORRECTION_PENALTY = 0.02
+"""Weight of the mean square of the correction in the loss of training (:meth:`SpectralNet.correction_penalty`)."""
 
 _SMALLEST_SUM = 0.02
 """Lower bound of the denominator of an index, in reflectance. Below it noise would dominate the ratio. Also added to
@@ -64,8 +62,7 @@ class SpectralNet(nn.Module):
               -> 1x1 convolution -> head -> bounded correction ─┐
                      NDWI -> slope and offset ──────────────────┴─ sum -> log-odds
 
-    In evaluation mode, :data:`CORRECTION_SHARE` of the correction is added. No layer normalises over pixels, so the
-    output at a pixel depends only on pixels within :data:`RADIUS`.
+    No layer normalises over pixels, so the output at a pixel depends only on pixels within :data:`RADIUS`.
     """
 
     def __init__(self) -> None:
@@ -102,10 +99,26 @@ class SpectralNet(nn.Module):
         for convolution in self.context:
             context = context + F.relu(convolution(context)) * optical_valid
         correction = LARGEST_CORRECTION * torch.tanh(self.head(context) / LARGEST_CORRECTION)
-        if not self.training:
-            correction = CORRECTION_SHARE * correction
-        log_odds = self.slope * features[:, :1] + self.offset + correction
+        log_odds = self._ndwi_log_odds(features) + correction
         return torch.cat((torch.zeros_like(log_odds), log_odds), dim=1)
+
+    def correction_penalty(self, logits: Tensor, optical: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the penalty of the correction in the loss: scalar float32, 0 without a valid pixel.
+
+        It makes the network follow NDWI where the labels do not clearly contradict it. The network then loses less to
+        NDWI on places unlike those of its training, such as cities.
+
+        Args:
+            logits: (N, 2, H, W) from :meth:`forward`, for the same image.
+            optical: (N, 6, H, W) reflectance, 0 where invalid.
+            optical_valid: (N, 1, H, W) floating point, 0 or 1.
+        """
+        ndwi = self._ndwi_log_odds(self.indices(optical, optical_valid))
+        correction = (logits[:, 1:].float() - logits[:, :1].float() - ndwi) * optical_valid
+        return CORRECTION_PENALTY * correction.square().sum() / optical_valid.sum().clamp(min=1)
+
+    def _ndwi_log_odds(self, features: Tensor) -> Tensor:
+        return self.slope * features[:, :1] + self.offset
 
 
 def spectral() -> SpectralNet:
