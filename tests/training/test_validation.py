@@ -189,13 +189,14 @@ def test_a_model_of_one_sensor_is_calibrated_in_one_pass(rule_model):
     assert counts.n == 2 * 11 * 20
 
 
-def test_spectral_gets_an_offset_with_which_its_probability_is_calibrated():
+def test_spectral_gets_an_offset_with_which_half_is_the_threshold_of_a_calibrated_probability():
     model = build_model("spectral").eval()
     batches = [make_batch(seed, bands=model.spec.bands) for seed in range(2)]
-    before = validate(model, batches, FloodLoss(), ALONE)
+    before = validate(model, batches, FloodLoss(), ALONE).histograms.total()
     counts = calibrate(model, batches, ALONE)
     after = validate(model, batches, FloodLoss(), ALONE).histograms.total()
-    temperature = model.decisions.optical.temperature
-    assert after.nll(temperature) < before.histograms.total().nll(before.histograms.total().fit_temperature()) - 0.001
+    decision = model.decisions.optical
+    assert decision.threshold == 0.5
+    assert after.nll(decision.temperature) < before.nll(before.fit_temperature()) - 0.001
     assert after.fit_offset() == pytest.approx(0, abs=0.01)
-    assert counts.water_iou == pytest.approx(before.water_iou, abs=0.005), "the offset moves the threshold as well"
+    assert counts == after.counts_at(0.5)

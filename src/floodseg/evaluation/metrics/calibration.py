@@ -152,7 +152,7 @@ class LogitDifferenceHistogram:
         return math.exp((low + high) / 2)
 
     def fit_offset(self) -> float:
-        """Return the offset of the logit difference that has the lowest negative log likelihood at its best temperature.
+        """Return the offset of the logit difference with the lowest negative log likelihood at its best temperature.
 
         Offset and temperature are fitted together (Platt 1999, "Probabilistic outputs for support vector machines").
         Without water pixels or without land pixels the offset is 0.
