@@ -117,11 +117,11 @@ def _calibrate_spectral(
 ) -> Counts:
     """Choose and set offset and temperature of ``spectral`` on the validation split; its threshold is 0.5.
 
-    The penalty of the correction leaves the probability too low where NDWI is not clear, and the offset makes up for it.
+    The penalty of the correction leaves the probability too low where NDWI is not clear; the offset makes up for it.
     The threshold with the best water IoU would be closer to the labels of the training domains, and further from NDWI
     on others.
     """
-    network.offset += _histograms(model, loader, processes, withheld=None).total().fit_offset()
+    network.offset.add_(_histograms(model, loader, processes, withheld=None).total().fit_offset())
     calibrated = _histograms(model, loader, processes, withheld=None)
     model.decisions = choose_decisions(calibrated).with_threshold(0.5)
     return counts_at_decisions(calibrated, model.decisions)
