@@ -30,7 +30,7 @@ TILES = 36
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train; the defaults are those of the recipe with all of the correction."""
+    """A way to train; the defaults are those of the recipe without its penalty."""
 
     penalty: float = 0.0
     """Weight of the mean square of the correction in the loss."""
