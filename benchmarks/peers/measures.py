@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.transform import Affine
 from rasterio.windows import Window
 
 SHIFT = 160
@@ -27,9 +28,8 @@ def cut_scene(scene: Path, target: Path) -> None:
     """Write a scene without its first ``SHIFT`` rows and columns."""
     with rasterio.open(scene) as source:
         window = Window(SHIFT, SHIFT, source.width - SHIFT, source.height - SHIFT)
-        profile = source.profile | {
-            "height": window.height, "width": window.width, "transform": source.window_transform(window),
-        }  # fmt: skip
+        transform = source.transform @ Affine.translation(SHIFT, SHIFT)
+        profile = source.profile | {"height": window.height, "width": window.width, "transform": transform}
         with rasterio.open(target, "w", **profile) as file:
             file.write(source.read(window=window))
             file.descriptions = source.descriptions

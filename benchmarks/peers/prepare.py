@@ -33,7 +33,7 @@ _LEARNING_RATE = 1e-3
 
 
 @app.default
-def prepare(folder: Path, *, data: Path | None = None, size: int = 2048, steps: int = 150) -> None:
+def prepare(folder: Path, *, data: Path | None = None, size: int = 1536, steps: int = 150) -> None:
     """Write scenes and weights.
 
     Parameters

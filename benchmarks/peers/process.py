@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-_INTERVAL_S = 0.2
-"""Seconds between two samples of the memory."""
+_INTERVAL_S = 0.5
+"""Seconds between two samples of the memory. A sample takes tens of milliseconds in a process of several gigabytes."""
 
 
 @dataclass(frozen=True)
