@@ -28,18 +28,26 @@ def run_command(command: Sequence[str]) -> Run:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         began, peak = time.perf_counter(), 0.0
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
-            while True:
-                try:
-                    process.wait(_INTERVAL_S)
-                    break
-                except subprocess.TimeoutExpired:
+            try:
+                while not _ends_within(process, _INTERVAL_S):
                     peak = max(peak, _memory_mb(process.pid))
+            except BaseException:  # the comparison was interrupted
+                process.kill()
+                raise
         seconds = time.perf_counter() - began
         errors.seek(0)
         lines = errors.read().split("\n")
     failed = process.returncode != 0
     last = next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {process.returncode}")
     return Run(seconds, peak, last if failed else None)
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _memory_mb(pid: int) -> float:

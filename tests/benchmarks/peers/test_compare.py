@@ -55,8 +55,8 @@ def test_a_row_has_all_measures_and_a_missing_tool_its_error(tmp_path, scene):
 
 
 def test_seams_of_windows_without_context_are_found(tmp_path):
-    # Values rise from the top left to the bottom right, and water is what is below the mean of its window. Windows begin
-    # at 0 and 352: the compared pixels lie in the second ones of the scene and in the first ones of the cut scene.
+    # Values rise from the top left to the bottom right. Water is what is below the mean of its window. Windows begin at
+    # 0 and 352: the compared pixels lie in the second ones of the scene, and in the first ones of the cut scene.
     values = np.add.outer(np.arange(SIDE), np.arange(SIDE)).astype(np.float32)
     scene = write_raster(tmp_path / "scene.tif", np.stack([values, values]), nodata=np.nan)
     below_mean = "np.block([[x < x.mean() for x in row] for row in split(image[1])])"
