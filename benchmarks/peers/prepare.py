@@ -4,7 +4,7 @@
 
 FOLDER gets `simulated.tif`, `unet.pt` and, if DIR names the tree of Sen1Floods11, `spain.tif`: the mosaic of its chips
 of Spain. The U-Net of segmentation_models_pytorch (resnet34, radar alone, from scratch) is trained on simulated chips
-for a minute or two, so that its maps show water. It is not a good model, and the comparison scores no map.
+for a few minutes, so that its maps show water. It is not a good model, and the comparison scores no map.
 """
 
 from pathlib import Path
