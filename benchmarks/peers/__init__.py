@@ -1,0 +1,1 @@
+"""floodseg beside other tools that map a scene with a network."""
