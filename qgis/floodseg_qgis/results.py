@@ -22,6 +22,11 @@ from qgis.core import (
     QgsProject,
     QgsProviderRegistry,
 )
+from qgis.PyQt import sip
+
+
+_PLACERS: list[Any] = []
+"""Keeps the Python part of the placers until QGIS, which owns them, deletes them with the context of a run."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class Product:
         kind = hints.Vector if self.table else hints.Raster
         details = QgsProcessingContext.LayerDetails(self.label, project, self.output, kind)
         details.forceName = True
-        details.setPostProcessor(SHOWN if is_shown else HIDDEN)
+        placer = LayerPlacer(is_shown=is_shown)
+        details.setPostProcessor(placer)
+        _PLACERS[:] = [*(each for each in _PLACERS if not sip.isdeleted(each)), placer]
         return details
 
 
@@ -92,7 +99,7 @@ class Figure:
 
 
 class LayerPlacer(QgsProcessingLayerPostProcessorInterface):
-    """Orders the layers of one folder of products, and hides secondary ones. Free of state, so that runs share it.
+    """Orders the layers of one folder of products, and hides secondary ones.
 
     QGIS adds layers one by one, each on top of the others.
     """
@@ -106,6 +113,7 @@ class LayerPlacer(QgsProcessingLayerPostProcessorInterface):
         node = context.project().layerTreeRoot().findLayer(layer.id())
         if node is None:
             return
+        layer.loadDefaultStyle()  # Processing of QGIS 3.22 adds layers without their styles
         node.setItemVisibilityChecked(self._is_shown)
         node.setExpanded(self._is_shown)
         _sort(node.parent(), Path(_file(layer)).parent)
@@ -137,6 +145,3 @@ def _rank(layer: QgsMapLayer) -> int:
 def _file(layer: QgsMapLayer) -> str:
     return layer.source().split("|")[0]
 
-
-SHOWN, HIDDEN = LayerPlacer(is_shown=True), LayerPlacer(is_shown=False)
-"""Shared by all runs: Python must keep them, because QGIS calls them after the run."""
