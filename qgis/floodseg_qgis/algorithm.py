@@ -97,8 +97,7 @@ class FloodsegAlgorithm(QgsProcessingAlgorithm):
         for product in self.PRODUCTS:
             source = product.source(out_dir) if product.is_layer else ""
             if source:
-                details = product.details(context.project(), is_shown=product.is_shown)
-                context.addLayerToLoadOnCompletion(source, details)
+                context.addLayerToLoadOnCompletion(source, product.details(context.project(), out_dir))
 
     def canExecute(self) -> tuple[bool, str]:
         """Return whether floodseg is found; QGIS asks before it opens the dialog."""

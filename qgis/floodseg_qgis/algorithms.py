@@ -27,8 +27,8 @@ MODELS = ["auto", "s1-efficient", "s1-lite", "s2", "s1s2", "otsu", "ndwi"]
 
 _MAP_PRODUCTS = (
     Product("WATER_DEPTH", "Water depth", "depth.tif"),
-    Product("POLYGONS", "Flood polygons", "flood.gpkg", table="flood"),
-    Product("FLOOD", "Flood map", "flood.tif"),
+    Product("POLYGONS", "Flood polygons", "flood.gpkg", table="flood", hidden_by="depth.tif"),
+    Product("FLOOD", "Flood map", "flood.tif", hidden_by="depth.tif"),
     Product("PROBABILITY", "Water probability", "water_probability.tif", is_shown=False),
     Product("QUICKLOOK", "Picture", "quicklook.png"),
     Product("SUMMARY", "Summary", "summary.json"),

@@ -33,7 +33,8 @@ _PLACERS: list[Any] = []
 class Product:
     """A product: the name of its output, its label, and its file, which some runs lack.
 
-    ``table`` is the layer of a GeoPackage, ``is_shown`` whether the layer is visible when it is added.
+    ``table`` is the layer of a GeoPackage. A layer is visible when it is added if ``is_shown``, and if the run has no
+    file ``hidden_by``, over whose transparent pixels it would be taken for a part of that layer.
     """
 
     output: str
@@ -41,6 +42,7 @@ class Product:
     file: str
     table: str = ""
     is_shown: bool = True
+    hidden_by: str = ""
 
     @property
     def is_layer(self) -> bool:
@@ -65,13 +67,14 @@ class Product:
         layers = QgsProviderRegistry.instance().querySublayers(str(path))
         return f"{path}|layername={self.table}" if self.table in [layer.name() for layer in layers] else ""
 
-    def details(self, project: QgsProject, *, is_shown: bool) -> QgsProcessingContext.LayerDetails:
+    def details(self, project: QgsProject, folder: Path) -> QgsProcessingContext.LayerDetails:
         """Return how the layer is added to the project."""
         hints = QgsProcessingUtils.LayerHint
         kind = hints.Vector if self.table else hints.Raster
         details = QgsProcessingContext.LayerDetails(self.label, project, self.output, kind)
         details.forceName = True
-        placer = LayerPlacer(is_shown=is_shown)
+        is_hidden = bool(self.hidden_by) and (folder / self.hidden_by).is_file()
+        placer = LayerPlacer(is_shown=self.is_shown and not is_hidden)
         details.setPostProcessor(placer)
         _PLACERS[:] = [*(each for each in _PLACERS if not sip.isdeleted(each)), placer]
         return details
