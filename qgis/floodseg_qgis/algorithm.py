@@ -23,7 +23,7 @@ from qgis.PyQt.QtGui import QIcon
 from .interpreter import SETTING, InterpreterError, Machine, find_command
 from .output import Output
 from .parameters import Call, Option, further_flags, switch
-from .process import Cancelled, OutputFolder, clean_environment, run
+from .process import CancelledError, OutputFolder, clean_environment, run
 from .results import Figure, Product
 
 OUTPUT, LOAD = "OUTPUT", "LOAD"
@@ -83,7 +83,7 @@ class FloodsegAlgorithm(QgsProcessingAlgorithm):
         folder, output = OutputFolder(out_dir), Output(feedback)
         try:
             code = run(command, clean_environment(os.environ), output.line, feedback.isCanceled)
-        except Cancelled:
+        except CancelledError:
             folder.remove_leftovers()
             feedback.pushInfo("Cancelled: floodseg has ended")
             return

@@ -58,7 +58,10 @@ _MIN_AREA = (
     "--min-area", "Smallest area of a patch of water in square metres",
     "Smaller connected patches become land. By default all are kept.",
 )  # fmt: skip
-_DATETIME = ("--datetime", "Acquisition time (ISO 8601)", "By default it is read from the tags or the name of the file.")
+_DATETIME = (
+    "--datetime", "Acquisition time (ISO 8601)",
+    "By default it is read from the tags or the name of the file.",
+)  # fmt: skip
 
 
 def _depth_options() -> list[Option]:
@@ -229,7 +232,7 @@ class CountExposure(FloodsegAlgorithm):
     def options(self) -> list[Option]:
         """Return the parameters."""
         sources = [
-            advanced(string(f"--{name}-source", f"Source of the {text}", "Name, date and licence, separated by commas."))
+            advanced(string(f"--{name}-source", f"Source of the {text}", "Name, date, licence, separated by commas."))
             for name, text in (("population", "population"), ("buildings", "buildings"), ("roads", "roads"),
                                ("landcover", "land cover"), ("regions", "regions"), ("depth", "depth"))
         ]  # fmt: skip
@@ -267,8 +270,8 @@ class Series(FloodsegAlgorithm):
     def options(self) -> list[Option]:
         """Return the parameters."""
         return [
-            folder("--maps", "MAPS", "Folder of maps", "That of floodseg predict-many, or another one with flood.tif in "
-                   "its subfolders or with GeoTIFFs of the same codes.", optional=False),
+            folder("--maps", "MAPS", "Folder of maps", "That of floodseg predict-many, or another one with flood.tif "
+                   "in its subfolders or with GeoTIFFs of the same codes.", optional=False),
             string("--orbit", "Orbit", "Such as descending-95; all joins all orbits and sensors. By default the maps "
                    "must be of one orbit."),
             string("--dates", "First and last day", "Such as 2023-01-01/2023-12-31. By default all maps are used."),

@@ -118,7 +118,7 @@ def folder(flag: str, name: str, label: str, text: str, *, optional: bool = True
 
 
 def number(flag: str, label: str, text: str, *, unit: str = "") -> Option:
-    """Return a parameter for a number; ``unit`` follows the number. Without a value, the default of floodseg applies."""
+    """Return a parameter for a number, followed by its unit. Without a value, the default of floodseg applies."""
     kind = QgsProcessingParameterNumber.Type.Double
     definition = QgsProcessingParameterNumber(_name(flag), label, kind, optional=True)
 

@@ -32,7 +32,7 @@ GRACE_S = 1.2
 _CREATE_NEW_PROCESS_GROUP, _CREATE_NO_WINDOW = 0x0000_0200, 0x0800_0000
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The user has cancelled, and the process has ended."""
 
 
@@ -58,7 +58,7 @@ def run(
     """Run a command, pass on the lines that it prints, and return its exit code.
 
     Raises:
-        Cancelled: ``is_cancelled`` returned True.
+        CancelledError: ``is_cancelled`` returned True.
         OSError: the command cannot be started.
     """
     process = subprocess.Popen(
@@ -76,7 +76,7 @@ def run(
                 if line is not None:
                     on_line(line)
             if is_cancelled():
-                raise Cancelled
+                raise CancelledError
         return process.wait()
     finally:  # also after Ctrl-C in qgis_process
         if process.poll() is None:

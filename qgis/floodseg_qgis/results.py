@@ -24,7 +24,6 @@ from qgis.core import (
 )
 from qgis.PyQt import sip
 
-
 _PLACERS: list[Any] = []
 """Keeps the Python part of the placers until QGIS, which owns them, deletes them with the context of a run."""
 
@@ -69,8 +68,7 @@ class Product:
 
     def details(self, project: QgsProject, folder: Path) -> QgsProcessingContext.LayerDetails:
         """Return how the layer is added to the project."""
-        hints = QgsProcessingUtils.LayerHint
-        kind = hints.Vector if self.table else hints.Raster
+        kind = QgsProcessingUtils.LayerHint.Vector if self.table else QgsProcessingUtils.LayerHint.Raster
         details = QgsProcessingContext.LayerDetails(self.label, project, self.output, kind)
         details.forceName = True
         is_hidden = bool(self.hidden_by) and (folder / self.hidden_by).is_file()
@@ -147,4 +145,3 @@ def _rank(layer: QgsMapLayer) -> int:
 
 def _file(layer: QgsMapLayer) -> str:
     return layer.source().split("|")[0]
-

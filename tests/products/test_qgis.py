@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,10 @@ from floodseg.products.info import ProductInfo
 from floodseg.products.strips import ProductStrip
 from floodseg.products.writer import ProductWriter
 from floodseg.scene.acquisition import Acquisition
+from pyqgis import PYTHON, environment
 
-PYTHON = "/usr/bin/python3"
-"""The Python that the distribution builds PyQGIS for."""
 SCRIPT = Path(__file__).with_name("qgis_layers.py")
 BLUE, DARK = "#1f78b4", "#0d2864"
-
-
-@pytest.fixture(scope="module")
-def qgis() -> None:
-    found = (
-        Path(PYTHON).exists()
-        and not subprocess.run(
-            [PYTHON, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('qgis') is None)"],
-            check=False,
-        ).returncode
-    )
-    if not found:
-        pytest.skip("PyQGIS is not installed: apt-get install qgis python3-qgis")
 
 
 def write_products(out: Path, *, knows_permanent_water: bool) -> None:
@@ -49,10 +34,9 @@ def write_products(out: Path, *, knows_permanent_water: bool) -> None:
 
 def opened(folder: Path, home: Path) -> dict[str, Any]:
     """Return what QGIS shows of the files in a folder."""
-    home.mkdir(mode=0o700)
     done = subprocess.run(
         [PYTHON, str(SCRIPT), str(folder)], capture_output=True, text=True, timeout=120, check=False,
-        env={"PATH": os.defpath, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "QT_QPA_PLATFORM": "offscreen"},
+        env=environment(home),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)

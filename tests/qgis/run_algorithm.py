@@ -2,8 +2,8 @@
 
 usage: run_algorithm.py PLUGINS REQUEST.json
 
-PLUGINS is a folder of plugins. The request has the keys ``algorithm``, ``parameters``, ``cancel_after_s`` (seconds after
-the first line of progress; null runs to the end) and ``picture`` (file of the map of the project; null writes none).
+PLUGINS is a folder of plugins. The request has the keys ``algorithm``, ``parameters``, ``cancel_after_s`` (seconds
+after the first line of progress; null runs to the end) and ``picture`` (file of the map of the project; null: none).
 """
 
 import json
@@ -28,9 +28,10 @@ QgsApplication.setPrefixPath("/usr", True)
 application = QgsApplication([], False)
 application.initQgis()
 
-import floodseg_qgis  # noqa: E402
 from processing.core.Processing import Processing  # noqa: E402
 from processing.gui.Postprocessing import handleAlgorithmResults  # noqa: E402
+
+import floodseg_qgis  # noqa: E402
 
 
 class Feedback(QgsProcessingFeedback):
@@ -62,8 +63,8 @@ class Feedback(QgsProcessingFeedback):
 def shown(node):
     layer = node.layer()
     found = {
-        "name": layer.name(), "visible": node.isVisible(), "valid": layer.isValid(), "renderer": layer.renderer().type(),
-        "file": Path(layer.source().split("|")[0]).name,
+        "name": layer.name(), "visible": node.isVisible(), "valid": layer.isValid(),
+        "renderer": layer.renderer().type(), "file": Path(layer.source().split("|")[0]).name,
     }  # fmt: skip
     if found["renderer"] == "paletted":
         found["classes"] = [(entry.value, entry.label, entry.color.name()) for entry in layer.renderer().classes()]
