@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+from qgis_session import close  # isort: skip
+from processing.gui.Postprocessing import handleAlgorithmResults
 from qgis.core import (
     QgsApplication,
     QgsMapRendererParallelJob,
@@ -22,16 +24,6 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QSize
 from qgis.PyQt.QtGui import QColor
-
-sys.path[:0] = ["/usr/share/qgis/python/plugins", sys.argv[1]]
-QgsApplication.setPrefixPath("/usr", True)
-application = QgsApplication([], False)
-application.initQgis()
-
-from processing.core.Processing import Processing  # noqa: E402
-from processing.gui.Postprocessing import handleAlgorithmResults  # noqa: E402
-
-import floodseg_qgis  # noqa: E402
 
 
 class Feedback(QgsProcessingFeedback):
@@ -72,6 +64,11 @@ def shown(node):
         function = layer.renderer().shader().rasterShaderFunction()
         items = function.colorRampItemList()
         found["ramp"] = [(str(item.value), item.label, item.color.name()) for item in items]
+        transparency = layer.renderer().rasterTransparency()
+        found["shades"] = [
+            function.shade(value)[1:4] if transparency is None or transparency.alphaValue(value) else None
+            for value in (0, 0.25, 0.75, 1.5, 3, 5)
+        ]
     elif found["renderer"] == "singleSymbol":
         found["colour"] = layer.renderer().symbol().color().name()
     return found
@@ -92,9 +89,6 @@ def draw(project, file):
 
 
 request = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
-Processing.initialize()
-plugin = floodseg_qgis.classFactory(None)
-plugin.initProcessing()
 algorithm = QgsApplication.processingRegistry().createAlgorithmById(request["algorithm"])
 project, context = QgsProject.instance(), QgsProcessingContext()
 context.setProject(project)
@@ -112,5 +106,4 @@ print(json.dumps({
     "seconds_to_cancel": ended - feedback.cancelled_at if feedback.cancelled_at else None,
 }))  # fmt: skip
 project.clear()
-plugin.unload()
-application.exitQgis()
+close()

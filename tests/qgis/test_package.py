@@ -57,7 +57,13 @@ def test_metadata_has_all_fields() -> None:
 
 
 def test_licence_is_gpl_and_named_in_each_file() -> None:
-    assert (PLUGIN / "LICENSE").read_text(encoding="utf-8").split()[:5] == "GNU GENERAL PUBLIC LICENSE Version".split()
+    assert (PLUGIN / "LICENSE").read_text(encoding="utf-8").split()[:5] == [
+        "GNU",
+        "GENERAL",
+        "PUBLIC",
+        "LICENSE",
+        "Version",
+    ]
     for path in SOURCES:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first == "# SPDX-License-Identifier: GPL-2.0-or-later", path.name
