@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import exposure_files
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import ProductStrip
@@ -17,6 +18,7 @@ from floodseg.scene.acquisition import Acquisition
 from pyqgis import PYTHON, environment
 
 SCRIPT = Path(__file__).with_name("qgis_layers.py")
+GREY = "#404040"
 BLUE, DARK = "#1f78b4", "#0d2864"
 
 
@@ -43,7 +45,6 @@ def opened(folder: Path, home: Path) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("qgis")
 @pytest.mark.parametrize("knows_permanent_water", [True, False])
 def test_products_open_named_and_coloured(tmp_path: Path, knows_permanent_water: bool) -> None:
@@ -74,3 +75,16 @@ def test_products_open_named_and_coloured(tmp_path: Path, knows_permanent_water:
             "crs": "EPSG:32633", "renderer": "singleSymbol", "features": count, "colour": colour, "alpha": 255,
             "outline": colour,
         }  # fmt: skip
+
+
+@pytest.mark.usefixtures("qgis")
+def test_zones_of_the_exposure_are_labelled_outlines(tmp_path: Path) -> None:
+    flood = exposure_files.write_map(tmp_path / "flood.tif", np.ones((40, 60)), exposure_files.utm(10))
+    halves = [exposure_files.box(0, 0, 300, 400), exposure_files.box(300, 0, 600, 400)]
+    regions = exposure_files.write_shapes(tmp_path / "regions.gpkg", halves, exposure_files.UTM, name=["a", "b"])
+    houses = [exposure_files.box(10, 10, 20, 20), exposure_files.box(40, 10, 50, 20)]
+    buildings = exposure_files.write_shapes(tmp_path / "houses.gpkg", houses, exposure_files.UTM)
+    exposure_files.exposed(flood, tmp_path, buildings=buildings, regions=regions)
+    zones = opened(tmp_path / "out", tmp_path / "home")["exposure.gpkg"]["exposure_zones"]
+    assert (zones["outline"], zones["brush"]) == (GREY, "no")
+    assert zones["labels"] == ["a\nbuildings in the flood: 2", "b\nbuildings in the flood: 0"]
