@@ -11,6 +11,7 @@ from .parameters import (
     choice,
     day,
     extent,
+    file,
     folder,
     layer,
     number,
@@ -23,7 +24,9 @@ from .parameters import (
 from .results import Figure, Product
 
 MODELS = ["auto", "s1-efficient", "s1-lite", "s2", "s1s2", "otsu", "ndwi"]
-"""Shipped models and classical baselines, to choose from; run folders and files can be typed."""
+"""Shipped models and classical baselines."""
+SOURCES = ["planetary-computer", "earth-search", "earth-search-c1", "earth-search-v2"]
+"""Catalogues."""
 
 _MAP_PRODUCTS = (
     Product("WATER_DEPTH", "Water depth", "depth.tif"),
@@ -40,7 +43,10 @@ _MAP_FIGURES = (
 _MODEL = (
     "--model", "Model",
     "auto takes s1-efficient for a radar image, s2 for an optical image, and s1s2 for both. otsu and ndwi are "
-    "classical baselines. A run folder, checkpoint or exported file can be given, too.",
+    "classical baselines.",
+)  # fmt: skip
+_MODEL_FILE = (
+    "--model", "MODEL_FILE", "Checkpoint or exported file", "Instead of one of the models above, which stays auto.",
 )  # fmt: skip
 _PERMANENT = (
     "--permanent-water", "Permanent water (polygons or raster)",
@@ -122,14 +128,17 @@ class MapScene(FloodsegAlgorithm):
                             "default 15.")),
             advanced(layer("--exclude", "Excluded areas (polygons or raster)", "Marked as excluded in the map, such as "
                            "radar shadow. A raster is not 0 there.")),
-            advanced(string("--cloud-mask", "Clouds", "auto: the scene classification of an L2A product, the network "
-                            "csmask if it is installed, or pixels as bright as cloud. none: clouds are not hidden. Or "
-                            "the path of a raster that is not 0 in clouds.", hints=["auto", "none", "csmask"])),
+            advanced(choice("--cloud-mask", "Clouds", "auto: the scene classification of an L2A product, the network "
+                            "csmask if it is installed, or pixels as bright as cloud. none: clouds are not hidden.",
+                            ["auto", "none", "csmask"])),
+            advanced(raster("--cloud-mask", "Cloud mask", "A raster that is not 0 in clouds, or a scene "
+                            "classification. Clouds, above, stays auto.", name="CLOUD_RASTER")),
         ]  # fmt: skip
 
     def _processing(self) -> list[Option]:
         return [
-            string(*_MODEL, hints=MODELS),
+            choice(*_MODEL, MODELS),
+            advanced(file(*_MODEL_FILE)),
             advanced(number(*_THRESHOLD)),
             advanced(number(*_MIN_AREA)),
             advanced(string(*_DATETIME)),
@@ -164,8 +173,10 @@ class MapPlace(FloodsegAlgorithm):
             number("--window", "Number of days after it", "By default 6.", unit="d"),
             choice("--sensors", "Sensors", "Sensors to search for.", ["both", "sar", "optical"]),
             switch("--allow-remote", "Permit requests to the hosts of the catalogue", "Without it, nothing is read."),
-            string("--source", "Catalogue", "Or the path of a TOML file that describes a STAC catalogue.",
-                   hints=["planetary-computer", "earth-search", "earth-search-c1", "earth-search-v2"]),
+            choice("--source", "Catalogue", "planetary-computer has both sensors, the others have optical images.",
+                   SOURCES),
+            advanced(file("--source", "SOURCE_FILE", "Description of another STAC catalogue (TOML)",
+                          "Instead of one of the catalogues above, which stays planetary-computer.")),
             advanced(number("--max-cloud", "Largest cloud cover in percent", "Of optical passes. By default 60.")),
             advanced(choice("--before", "Radar image from before the flood", "auto: the median of at least three "
                             "passes of the same orbit, 12 to 60 days earlier. none: without one.", ["auto", "none"])),
@@ -173,7 +184,8 @@ class MapPlace(FloodsegAlgorithm):
             advanced(number("--resolution", "Pixel size in metres", "By default that of the files.")),
             advanced(layer(*_PERMANENT)),
             advanced(number(*_PERMANENT_FROM)),
-            string(*_MODEL, hints=MODELS),
+            choice(*_MODEL, MODELS),
+            advanced(file(*_MODEL_FILE)),
             advanced(number(*_THRESHOLD)),
             advanced(number(*_MIN_AREA)),
         ]  # fmt: skip

@@ -77,9 +77,9 @@ def advanced(option: Option) -> Option:
     return option
 
 
-def raster(flag: str, label: str, text: str, *, optional: bool = True) -> Option:
-    """Return a parameter for a raster."""
-    definition = QgsProcessingParameterRasterLayer(_name(flag), label, optional=optional)
+def raster(flag: str, label: str, text: str, *, name: str = "", optional: bool = True) -> Option:
+    """Return a parameter for a raster. Its name is that of the flag if it has no other one."""
+    definition = QgsProcessingParameterRasterLayer(name or _name(flag), label, optional=optional)
     return _option(definition, flag, text, lambda call, name: [_file(_layer(call, name, "parameterAsRasterLayer"))])
 
 
@@ -117,6 +117,11 @@ def folder(flag: str, name: str, label: str, text: str, *, optional: bool = True
     return _option(definition, flag, text, _text)
 
 
+def file(flag: str, name: str, label: str, text: str) -> Option:
+    """Return a parameter for a file that QGIS does not open."""
+    return _option(QgsProcessingParameterFile(name, label, optional=True), flag, text, _text)
+
+
 def number(flag: str, label: str, text: str, *, unit: str = "") -> Option:
     """Return a parameter for a number, followed by its unit. Without a value, the default of floodseg applies."""
     kind = QgsProcessingParameterNumber.Type.Double
@@ -129,14 +134,9 @@ def number(flag: str, label: str, text: str, *, unit: str = "") -> Option:
     return _option(definition, flag, text, values)
 
 
-def string(flag: str, label: str, text: str, *, hints: list[str] | None = None) -> Option:
-    """Return a parameter for a text. ``hints`` are values to choose from; others can be typed."""
-    definition = QgsProcessingParameterString(
-        _name(flag), label, defaultValue=hints[0] if hints else None, optional=True
-    )
-    if hints:
-        definition.setMetadata({"widget_wrapper": {"value_hints": hints}})
-    return _option(definition, flag, text, _text)
+def string(flag: str, label: str, text: str) -> Option:
+    """Return a parameter for a text."""
+    return _option(QgsProcessingParameterString(_name(flag), label, optional=True), flag, text, _text)
 
 
 def choice(flag: str, label: str, text: str, values: list[str]) -> Option:

@@ -11,10 +11,9 @@ from qgis.core import QgsApplication
 
 def described(option):
     definition = option.definition
-    hints = definition.metadata().get("widget_wrapper", {}).get("value_hints", [])
     return {
         "name": definition.name(), "flag": option.flag, "is_switch": option.is_switch, "help": definition.help(),
-        "choices": definition.options() if definition.type() == "enum" else [], "hints": hints,
+        "choices": definition.options() if definition.type() == "enum" else [],
     }  # fmt: skip
 
 

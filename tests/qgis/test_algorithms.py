@@ -21,6 +21,8 @@ import series_maps
 from floodseg.analysis.depth.style import DEPTH_COLOURS, class_labels
 from floodseg.analysis.series.layers import BRACKET_COLOURS, BRACKET_NAMES
 from floodseg.app.cli import app
+from floodseg.catalog.sources import SOURCES
+from floodseg.config.predict import CLOUD_METHODS
 from floodseg.simulate.demo_scene import DemoScene, make_demo_scene
 from place_scenes import degrees, make_world, serving_world
 from pyqgis import PYTHON, environment
@@ -36,12 +38,13 @@ LAND, BLUE, DARK = "#efe9da", "#1f78b4", "#0d2864"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean profile in which the zip is installed."""
+    """A clean profile in which the zip is installed and enabled."""
     home = tmp_path_factory.mktemp("home")
     command = ["make", "-C", str(ROOT), "qgis-plugin", f"PYTHON={sys.executable}", f"DIST={home / 'dist'}"]
     subprocess.run(command, check=True, capture_output=True)
     with zipfile.ZipFile(home / "dist" / "floodseg_qgis.zip") as archive:
         archive.extractall(plugins(home))
+    assert "Enabled floodseg_qgis" in qgis_process(home, "plugins", "enable", "floodseg_qgis").stdout
     return home
 
 
@@ -76,12 +79,13 @@ def algorithm(name: str, home: Path, folder: Path, cancel_after_s: float | None 
         request.unlink()
 
 
-def qgis_process(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def qgis_process(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     # the script qgis_process of Debian 12 adds a flag that the program does not know
     program = next(name for name in ("qgis_process.bin", "qgis_process") if shutil.which(name, path=os.defpath))
     return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=300, check=False, env=environment(home)
-    )
+        [program, *arguments], capture_output=True, text=True, timeout=300, check=False,
+        env={**environment(home), **variables},
+    )  # fmt: skip
 
 
 def command_line(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -98,10 +102,9 @@ def assert_equal_rasters(one: Path, other: Path, names: tuple[str, ...]) -> None
 
 
 def test_map_of_qgis_process_equals_that_of_the_command_line(home: Path, scene: DemoScene, tmp_path: Path) -> None:
-    assert "Enabled floodseg_qgis" in qgis_process(home, "plugins", "enable", "floodseg_qgis").stdout
     done = qgis_process(
         home, "run", "floodseg:mapscene", "--", f"SAR={scene.sar}", f"OPTICAL={scene.optical}",
-        f"CLOUD_MASK={scene.cloud_mask}", f"AOI={scene.aoi}", f"DEM={scene.dem}", "DEPTH=1",
+        f"CLOUD_RASTER={scene.cloud_mask}", f"AOI={scene.aoi}", f"DEM={scene.dem}", "DEPTH=1",
         f"PERMANENT_WATER={scene.permanent_water}", "PERMANENT_WATER_THRESHOLD=50", "EXTRA=--tile-size 128",
         f"OUTPUT={tmp_path / 'of qgis'}",
     )  # fmt: skip
@@ -226,12 +229,29 @@ def test_error_is_the_sentence_of_the_command_line(home: Path, scene: DemoScene,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interpreter_comes_from_the_setting(home: Path, scene: DemoScene, tmp_path: Path) -> None:
+    command = ("run", "floodseg:mapscene", "--", f"SAR={scene.sar}", "MODEL=otsu", f"OUTPUT={tmp_path / 'map'}")
+    unset = qgis_process(home, *command, FLOODSEG_PYTHON="")
+    assert unset.returncode != 0
+    assert "no Python with floodseg was found; enter the Python of its environment in Settings" in unset.stderr
+    settings = plugins(home).parents[1] / "QGIS" / "QGIS3.ini"
+    before = settings.read_text(encoding="utf-8")
+    setting = f"[Processing]\nConfiguration\\FLOODSEG_INTERPRETER={sys.executable}\n"
+    settings.write_text(f"{before}\n{setting}", encoding="utf-8")
+    try:
+        done = qgis_process(home, *command, FLOODSEG_PYTHON="")
+    finally:
+        settings.write_text(before, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "map" / "summary.json").is_file()
+
+
 def test_map_of_a_place_equals_that_of_the_command_line(home: Path, tmp_path: Path) -> None:
     with serving_world(make_world(tmp_path / "world"), tmp_path) as service:
         west, south, east, north = degrees()
         settings = {
             "BBOX": f"{west},{east},{south},{north} [EPSG:4326]", "DATE": "2024-10-31", "WINDOW": 0, "SENSORS": "sar",
-            "SOURCE": service.source, "MODEL": "otsu",
+            "SOURCE_FILE": service.source, "MODEL": "otsu",
         }  # fmt: skip
         refused = algorithm("floodseg:mapplace", home, tmp_path, **settings, OUTPUT=tmp_path / "map")
         assert "127.0.0.1" in refused["errors"][0]
@@ -263,12 +283,14 @@ def test_parameters_fit_the_flags_of_the_command_line(home: Path) -> None:
                 continue
             kind, choices, default = flags[option["flag"]]
             assert option["is_switch"] == (kind is bool), option["name"]
-            assert option["choices"] in ([], choices)
-            assert option["choices"][:1] in ([], [default])
+            assert option["choices"][:1] in ([], [default or "auto"])
+            assert option["choices"] == [] or choices in ([], option["choices"])
             assert option["help"] or option["flag"] in ("--bbox", "--aoi")
-    (models,) = [option["hints"] for option in found["floodseg:mapscene"]["options"] if option["name"] == "MODEL"]
+    choices = {option["name"]: option["choices"] for each in found.values() for option in each["options"]}
     shipped = [model["name"] for model in floodseg.list_models()["models"]]
-    assert sorted(models) == sorted(["auto", "otsu", "ndwi", *shipped])
+    assert sorted(choices["MODEL"]) == sorted(["auto", "otsu", "ndwi", *shipped])
+    assert choices["SOURCE"] == list(SOURCES)
+    assert choices["CLOUD_MASK"] == list(CLOUD_METHODS)
 
 
 def flags_of(command: App) -> dict[str, tuple[Any, list[str], Any]]:
