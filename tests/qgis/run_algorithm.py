@@ -98,7 +98,7 @@ results, is_done = algorithm.run(request["parameters"], context, feedback)
 ended = time.monotonic()
 if is_done:
     handleAlgorithmResults(algorithm, context, feedback)
-if request["picture"]:
+if is_done and request["picture"] and not feedback.isCanceled():
     draw(project, request["picture"])
 print(json.dumps({
     "done": is_done, "results": results, "messages": feedback.messages, "errors": feedback.errors,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 from cyclopts import App
+from PIL import Image
 
 import exposure_files
 import floodseg
@@ -68,10 +69,15 @@ def ran(script: str, home: Path, *arguments: str | Path) -> Any:
 
 
 def algorithm(name: str, home: Path, folder: Path, cancel_after_s: float | None = None, **parameters: Any) -> Any:
-    """Run one algorithm and return its results, messages and layers."""
+    """Run one algorithm and return its results, messages and layers. The map is drawn to ``home``/map.png."""
     request = folder / "request.json"
     values = {key: str(value) if isinstance(value, Path) else value for key, value in parameters.items()}
-    content = {"algorithm": name, "parameters": values, "cancel_after_s": cancel_after_s, "picture": None}
+    content = {
+        "algorithm": name,
+        "parameters": values,
+        "cancel_after_s": cancel_after_s,
+        "picture": str(home / "map.png"),
+    }
     request.write_text(json.dumps(content), encoding="utf-8")
     try:
         return ran("run_algorithm.py", home, request)
@@ -136,6 +142,10 @@ def test_results_load_styled_and_in_order(home: Path, scene: DemoScene, tmp_path
     assert classes["classes"] == [[0, "land", LAND], [1, "flood", BLUE], [2, "permanent water", DARK],
                                   [3, "excluded", "#8c8c8c"]]  # fmt: skip
     assert [colour for _, _, colour in probability["ramp"]] == [LAND, BLUE]
+    with Image.open(home / "map.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for colour in (LAND, BLUE, DARK):
+        assert (pixels == tuple(bytes.fromhex(colour[1:]))).all(1).mean() > 0.02
     summary = json.loads((tmp_path / "map" / "summary.json").read_text(encoding="utf-8"))
     assert done["results"]["FLOOD_KM2"] == summary["area_km2"]["flood"] > 0
     assert done["results"]["FLOOD"] == str(tmp_path / "map" / "flood.tif")
