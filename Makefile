@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+DIST := $(CURDIR)/dist
 TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo train-demo test test-all docs soak install install-train install-dev install-docs clean
+.PHONY: demo train-demo test test-all docs qgis-plugin soak install install-train install-dev install-docs clean
 
 install: $(VENV)/.installed
 install-train: $(VENV)/.installed-train
@@ -63,6 +64,15 @@ test-all: test
 docs: install-docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -n -W --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# The QGIS plugin as a zip for "Install from ZIP". It needs no installation of floodseg.
+qgis-plugin:
+	rm -rf $(DIST)/floodseg_qgis $(DIST)/floodseg_qgis.zip
+	mkdir -p $(DIST)/floodseg_qgis
+	cp qgis/floodseg_qgis/*.* qgis/floodseg_qgis/LICENSE $(DIST)/floodseg_qgis
+	cd $(DIST) && $(PYTHON) -m zipfile -c floodseg_qgis.zip floodseg_qgis
+	rm -r $(DIST)/floodseg_qgis
+	@echo "$(DIST)/floodseg_qgis.zip"
 
 # Thousands of damaged files, commands ended at random, disks and clocks that fail, and half an hour of maps.
 soak: install-dev

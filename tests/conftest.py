@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from torch import Tensor, nn
 
+import pyqgis
 from exported_models import Exported, fused_lite, shared_folder
 from floodseg.bands import Bands, BandStatistics
 from floodseg.config.data import DataConfig
@@ -73,8 +74,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(model, OnnxRuntime(onnx).metadata.gate, onnx, openvino)
 
 
-SLOW_FIXTURES = {"exported", "mounted", "shared"}
-"""An export, runs on small file systems and a run of two processes take more than 5 s: tests that use them are slow."""
+@pytest.fixture(scope="session")
+def qgis() -> None:
+    """Skip without the QGIS of the distribution."""
+    if not pyqgis.is_installed():
+        pytest.skip("PyQGIS is not installed: apt-get install qgis python3-qgis")
+
+
+SLOW_FIXTURES = {"exported", "mounted", "qgis", "shared"}
+"""An export, QGIS, small file systems and a run of two processes take more than 5 s: tests that use them are slow."""
 
 
 @pytest.hookimpl(tryfirst=True)

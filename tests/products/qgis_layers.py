@@ -7,7 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from qgis.core import QgsApplication, QgsProviderRegistry, QgsRasterLayer, QgsVectorLayer
+from qgis.core import (
+    QgsApplication,
+    QgsMapRendererSequentialJob,
+    QgsMapSettings,
+    QgsProviderRegistry,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QSize
 
 
 def raster(path):
@@ -23,6 +31,18 @@ def raster(path):
         found["limits"] = [renderer.classificationMin(), renderer.classificationMax()]
         found["shades"] = [shader.shade(percent)[1:4] for percent in (0, 50, 100)]
     return found
+
+
+def labels(layer):
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setDestinationCrs(layer.crs())
+    settings.setExtent(layer.extent())
+    settings.setOutputSize(QSize(900, 700))
+    job = QgsMapRendererSequentialJob(settings)
+    job.start()
+    job.waitForFinished()
+    return sorted(label.labelText for label in job.takeLabelingResults().allLabels())
 
 
 def polygons(path):
@@ -41,6 +61,11 @@ def polygons(path):
                 "alpha": symbol.color().alpha() * symbol.opacity(),
                 "outline": symbol.symbolLayer(0).strokeColor().name(),
             }
+            if layer.labelsEnabled():
+                found[sublayer.name()] |= {
+                    "brush": symbol.symbolLayer(0).properties()["style"],
+                    "labels": labels(layer),
+                }
     first = QgsVectorLayer(str(path), "default", "ogr")
     return found | {"default": [first.featureCount(), first.renderer().symbol().color().name()]}
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import exposure_files
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import ProductStrip
 from floodseg.products.writer import ProductWriter
 from floodseg.scene.acquisition import Acquisition
+from pyqgis import PYTHON, environment
 
-PYTHON = "/usr/bin/python3"
-"""The Python that the distribution builds PyQGIS for."""
 SCRIPT = Path(__file__).with_name("qgis_layers.py")
+GREY = "#404040"
 BLUE, DARK = "#1f78b4", "#0d2864"
-
-
-@pytest.fixture(scope="module")
-def qgis() -> None:
-    found = (
-        Path(PYTHON).exists()
-        and not subprocess.run(
-            [PYTHON, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('qgis') is None)"],
-            check=False,
-        ).returncode
-    )
-    if not found:
-        pytest.skip("PyQGIS is not installed: apt-get install qgis python3-qgis")
 
 
 def write_products(out: Path, *, knows_permanent_water: bool) -> None:
@@ -49,17 +36,15 @@ def write_products(out: Path, *, knows_permanent_water: bool) -> None:
 
 def opened(folder: Path, home: Path) -> dict[str, Any]:
     """Return what QGIS shows of the files in a folder."""
-    home.mkdir(mode=0o700)
     done = subprocess.run(
         [PYTHON, str(SCRIPT), str(folder)], capture_output=True, text=True, timeout=120, check=False,
-        env={"PATH": os.defpath, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "QT_QPA_PLATFORM": "offscreen"},
+        env=environment(home),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
     return shown
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("qgis")
 @pytest.mark.parametrize("knows_permanent_water", [True, False])
 def test_products_open_named_and_coloured(tmp_path: Path, knows_permanent_water: bool) -> None:
@@ -90,3 +75,16 @@ def test_products_open_named_and_coloured(tmp_path: Path, knows_permanent_water:
             "crs": "EPSG:32633", "renderer": "singleSymbol", "features": count, "colour": colour, "alpha": 255,
             "outline": colour,
         }  # fmt: skip
+
+
+@pytest.mark.usefixtures("qgis")
+def test_zones_of_the_exposure_are_labelled_outlines(tmp_path: Path) -> None:
+    flood = exposure_files.write_map(tmp_path / "flood.tif", np.ones((40, 60)), exposure_files.utm(10))
+    halves = [exposure_files.box(0, 0, 300, 400), exposure_files.box(300, 0, 600, 400)]
+    regions = exposure_files.write_shapes(tmp_path / "regions.gpkg", halves, exposure_files.UTM, name=["a", "b"])
+    houses = [exposure_files.box(10, 10, 20, 20), exposure_files.box(40, 10, 50, 20)]
+    buildings = exposure_files.write_shapes(tmp_path / "houses.gpkg", houses, exposure_files.UTM)
+    exposure_files.exposed(flood, tmp_path, buildings=buildings, regions=regions)
+    zones = opened(tmp_path / "out", tmp_path / "home")["exposure.gpkg"]["exposure_zones"]
+    assert (zones["outline"], zones["brush"]) == (GREY, "no")
+    assert zones["labels"] == ["a\nbuildings in the flood: 2", "b\nbuildings in the flood: 0"]

@@ -1,5 +1,6 @@
 """Polygons of flood and permanent water in the layers of ``flood.gpkg``, and their styles."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ LAYERS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water"}
 COLUMNS = ("class", "area_m2", "probability")
 _STYLES = "layer_styles"
 """Table in which QGIS looks for the styles of layers."""
-_GEOMETRY = "geom"
+GEOMETRY = "geom"
+"""Name of the geometry column."""
 
 # the "undefined Cartesian" coordinate system of the GeoPackage standard (srs_id -1)
 _UNDEFINED_CRS = (
@@ -50,7 +52,7 @@ class PolygonFile:
         self._pending: list[PixelPolygons] = []
         for code in self.counts:  # creates the layers, so that empty ones have their columns
             self._append(code, _no_polygons(), append=False)
-        self._write_styles()
+        write_styles(path, {LAYERS[code]: polygon_style(code) for code in self.counts})
 
     def add(
         self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
@@ -96,24 +98,29 @@ class PolygonFile:
         pyogrio.raw.write(
             self._path, shapes, [names, sums[:, 0], mean], COLUMNS, layer=LAYERS[code], driver="GPKG",
             geometry_type="Polygon", crs=self._grid.crs or _UNDEFINED_CRS, append=append, nan_as_null=True,
-            layer_options={"GEOMETRY_NAME": _GEOMETRY},
+            layer_options={"GEOMETRY_NAME": GEOMETRY},
             dataset_options=None if self._path.exists() else {"VERSION": _VERSION},
         )  # fmt: skip
 
-    def _write_styles(self) -> None:
-        """Write the styles of the layers without a time, so that equal maps have equal styles."""
-        rows = [
-            {
-                "f_table_catalog": "", "f_table_schema": "", "f_table_name": LAYERS[code],
-                "f_geometry_column": _GEOMETRY, "styleName": LAYERS[code], "styleQML": polygon_style(code),
-                "styleSLD": "", "useAsDefault": True, "description": f"colour of {CLASS_NAMES[code]}", "owner": "",
-                "ui": "", "update_time": None,
-            }
-            for code in self.counts
-        ]  # fmt: skip
-        types = {"useAsDefault": "bool", "update_time": "datetime64[ms]"}
-        columns = [np.array([row[name] for row in rows], dtype=types.get(name, "object")) for name in rows[0]]
-        pyogrio.raw.write(self._path, None, columns, list(rows[0]), layer=_STYLES, driver="GPKG", geometry_type=None)
+
+def write_styles(path: Path, styles: Mapping[str, str]) -> None:
+    """Write the table ``layer_styles`` into a GeoPackage, without a time, so that equal files have equal styles.
+
+    Args:
+        path: GeoPackage with the layers.
+        styles: QML document of each layer by its name.
+    """
+    rows = [
+        {
+            "f_table_catalog": "", "f_table_schema": "", "f_table_name": layer, "f_geometry_column": GEOMETRY,
+            "styleName": layer, "styleQML": style, "styleSLD": "", "useAsDefault": True,
+            "description": f"style of {layer}", "owner": "", "ui": "", "update_time": None,
+        }
+        for layer, style in styles.items()
+    ]  # fmt: skip
+    types = {"useAsDefault": "bool", "update_time": "datetime64[ms]"}
+    columns = [np.array([row[name] for row in rows], dtype=types.get(name, "object")) for name in rows[0]]
+    pyogrio.raw.write(path, None, columns, list(rows[0]), layer=_STYLES, driver="GPKG", geometry_type=None)
 
 
 def _no_polygons() -> tuple[NDArray[np.object_], NDArray[np.float64]]:

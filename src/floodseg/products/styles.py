@@ -30,6 +30,15 @@ _POLYGONS = """<renderer-v2 type="singleSymbol"><symbols><symbol type="fill" nam
 </Option></layer></symbol></symbols></renderer-v2>"""
 _OUTLINE_MM = 0.1
 """Width of the outline of polygons, in the colour of their area: small polygons stay visible at small scales."""
+_ZONES = """<qgis version="3.18" styleCategories="Symbology|Labeling" labelsEnabled="1">
+{}
+<labeling type="simple"><settings calloutType="simple">
+<text-style fieldName={} isExpression="1" fontSize="9" fontSizeUnit="Point" textColor="0,0,0,255">
+<text-buffer bufferDraw="1" bufferSize="1" bufferSizeUnits="MM" bufferColor="255,255,255,255" bufferOpacity="1"/>
+</text-style><placement placement="1" quadOffset="4" priority="5"/></settings></labeling>
+</qgis>
+"""
+_ZONE_OUTLINE_MM = 0.4
 
 
 def raster_styles(names: Mapping[int, str]) -> dict[str, str]:
@@ -54,6 +63,19 @@ def polygon_style(code: int) -> str:
         "outline_width": str(_OUTLINE_MM), "outline_width_unit": "MM",
     }  # fmt: skip
     return _DOCUMENT.format(_POLYGONS.format(_options(options)))
+
+
+def zone_style(label: str) -> str:
+    """Return the style of a layer of zones: outlines, through which other layers are seen, and labels.
+
+    Args:
+        label: QGIS expression for the text of the labels.
+    """
+    options = {
+        "style": "no", "outline_color": "64,64,64,255", "outline_style": "solid",
+        "outline_width": str(_ZONE_OUTLINE_MM), "outline_width_unit": "MM",
+    }  # fmt: skip
+    return _ZONES.format(_POLYGONS.format(_options(options)), quoteattr(label))
 
 
 def _entry(tag: str, value: int, label: str, code: int) -> str:

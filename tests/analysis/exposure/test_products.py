@@ -2,8 +2,10 @@
 
 import csv
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyogrio
@@ -69,6 +71,17 @@ def test_zones_have_their_figures(made: Exposure) -> None:
     assert values["population_persons_affected"] == pytest.approx([80, 80, 0])
     assert values["cropland_ha_total"] * 0.9996**2 == pytest.approx([20, 10, 12], rel=1e-4)
     assert meta["crs"] == UTM
+
+
+def test_zones_have_a_style_with_labels(made: Exposure) -> None:
+    with sqlite3.connect(made.out_dir / "exposure.gpkg") as database:
+        (row,) = database.execute("SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles")
+    assert row[:3] == ("exposure_zones", "geom", 1)
+    (label,) = ElementTree.fromstring(row[3]).iter("text-style")
+    assert label.get("fieldName") == (
+        """if("name" = 'total', '', "name" || '\\n' || 'population in the flood: ' || """
+        """format_number("population_persons_affected", 0) || ' persons')"""
+    )
 
 
 def test_json_has_total_and_affected_of_each_quantity(made: Exposure) -> None:
