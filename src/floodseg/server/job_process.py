@@ -4,6 +4,7 @@ The server holds the other end of standard input. The system closes it when the 
 """
 
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -14,11 +15,9 @@ _CLEANUP_S = 20.0
 
 
 def main() -> None:
-    """Run the command line of floodseg."""
-    from floodseg.__main__ import main as run
-
+    """Run ``python -m floodseg`` with the arguments of this process."""
     threading.Thread(target=_end_with_server, name="end-with-server", daemon=True).start()
-    run()
+    runpy.run_module("floodseg", run_name="__main__")
 
 
 def _end_with_server() -> None:
