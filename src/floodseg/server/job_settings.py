@@ -16,7 +16,6 @@ from floodseg.config.fetch import MapPlaceConfig
 from floodseg.config.flat import from_flat
 from floodseg.config.predict import PredictConfig
 from floodseg.models.checkpoint.zoo import shipped_models
-from floodseg.runtimes.classical import CLASSICAL_METHODS
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
 
@@ -58,6 +57,8 @@ def settings_documents(kind: JobKind) -> list[dict[str, Any]]:
 
 
 def _models() -> list[str]:
+    from floodseg.runtimes.classical import CLASSICAL_METHODS  # imports SciPy, which takes time
+
     return ["auto", *(shipped.name for shipped in shipped_models()), *CLASSICAL_METHODS]
 
 

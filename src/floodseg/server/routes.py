@@ -23,8 +23,7 @@ from floodseg.messages import printable, redacted, shortened
 from floodseg.server.downloads import archive, product_file
 from floodseg.server.errors import RequestError
 from floodseg.server.jobs import ENDED
-from floodseg.server.measurements import point_values, polygon_numbers
-from floodseg.server.polygons import geojson
+from floodseg.server.measurements import point_values
 from floodseg.server.rasters import file_state
 from floodseg.server.tiles import draw_tile, tile_transform
 from floodseg.server.workspace import Workspace
@@ -101,6 +100,8 @@ def _scene(request: Request) -> Response:
 
 
 def _polygons(request: Request) -> Response:
+    from floodseg.server.polygons import geojson  # imports pyogrio, which takes half a second
+
     scene = _workspace(request).scenes.get(request.path_params["scene"])
     return Response(geojson(scene), media_type="application/geo+json")
 
@@ -124,6 +125,8 @@ async def _areas(request: Request) -> Response:
     workspace, body = _workspace(request), await request.body()
 
     def compute() -> dict[str, Any]:
+        from floodseg.server.drawn_areas import polygon_numbers  # imports pyogrio, too
+
         return polygon_numbers(workspace.rasters(workspace.scenes.get(request.path_params["scene"])), body)
 
     return JSONResponse(await run_in_threadpool(compute))

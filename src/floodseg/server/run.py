@@ -5,6 +5,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from anyio import to_thread
@@ -51,8 +52,6 @@ def run_app(config: AppConfig, as_shown: Callable[[str], str]) -> None:
         if config.open:
             server.when_ready = webbrowser.open
         server.run([listener])
-    except KeyboardInterrupt:  # Ctrl-C is how the app is ended
-        print("floodseg app has ended", flush=True)
     finally:
         workspace.close()
         listener.close()
@@ -69,6 +68,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._address = address
         self.when_ready: Callable[[str], object] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the server on SIGINT or SIGTERM. uvicorn would send the signal again afterwards, as an error."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""
