@@ -22,9 +22,13 @@ from floodseg.scene.session import Session
 from floodseg.server import palettes
 from floodseg.server.folders import Folders
 from floodseg.server.palettes import Palette
+from floodseg.server.rasters import TILE_SIZE, RasterPool
 from floodseg.server.scenes import MapFolder
 
 _MAX_ZOOM = 22
+_ZOOMS_WITHOUT_OVERVIEWS = 4
+"""Zoom levels below that of its pixels at which a file without overviews is shown: at 4, a tile has 4096 x 4096 of its
+pixels."""
 _WEB_PIXEL_M = 156_543.03392804097
 """Side of a pixel of Web Mercator at zoom 0 and the equator, in metres."""
 _METRES_PER_DEGREE = 111_320.0
@@ -49,13 +53,15 @@ class Layer:
     """What the numbers mean; None for numbers that are used unchanged."""
     palette: Palette
     date: str | None
+    min_zoom: int = 0
+    """Lowest zoom at which tiles are made. Large files without overviews would be read completely below it."""
 
     def document(self) -> dict[str, Any]:
         """Return what the page needs to show the layer."""
         grid = self.files[0].grid
         return {
             "name": self.name, "title": self.title, "unit": self.unit, "kind": self.kind,
-            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": 0, "maxzoom": _native_zoom(grid),
+            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": self.min_zoom, "maxzoom": _native_zoom(grid),
             "date": self.date,
         }  # fmt: skip
 
@@ -71,13 +77,14 @@ class SceneLayers:
     """Sentences on images that are not shown."""
 
 
-def open_layers(scene: MapFolder, folders: Folders, depth: Path | None) -> SceneLayers:
+def open_layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: RasterPool) -> SceneLayers:
     """Return the layers of a map; those of its products come first.
 
     Args:
         scene: the map.
         folders: folders of the app, which its images must lie in.
         depth: folder of the depth of the map, None without one.
+        pool: open rasters.
     """
     notes: list[str] = []
     if scene.bounds is None:
@@ -89,11 +96,13 @@ def open_layers(scene: MapFolder, folders: Folders, depth: Path | None) -> Scene
             continue
         try:
             image = _open_input(scene, folders, setting)
+            min_zoom = max(_min_zoom(pool, file) for file in image.files)
         except (FloodsegError, RasterioError, OSError) as error:
             notes.append(f"the image `{setting}` is not shown: {error}")
             continue
         images[setting] = image
-        layers += _radar_layers(scene, setting, image) if setting.startswith("sar") else _optical(scene, setting, image)
+        found = _radar_layers(scene, setting, image) if setting.startswith("sar") else _optical(scene, setting, image)
+        layers += [replace(layer, min_zoom=min_zoom) for layer in found]
     return SceneLayers(tuple(layers), images, tuple(notes))
 
 
@@ -199,6 +208,15 @@ def _bounds(grid: GeoGrid) -> tuple[float, float, float, float]:
     x, y = zip(*(grid.affine @ corner for corner in ((0, 0), (grid.width, grid.height))), strict=True)
     west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", min(x), min(y), max(x), max(y))
     return west, south, east + 360 if east < west else east, north
+
+
+def _min_zoom(pool: RasterPool, file: ImageFile) -> int:
+    """Return the lowest zoom at which a tile needs few enough pixels of a file."""
+    with pool.open(file.path) as dataset:
+        is_reduced = bool(dataset.overviews(1))
+    if is_reduced or max(file.grid.height, file.grid.width) <= TILE_SIZE * 2**_ZOOMS_WITHOUT_OVERVIEWS:
+        return 0
+    return max(0, _native_zoom(file.grid) - _ZOOMS_WITHOUT_OVERVIEWS)
 
 
 def _native_zoom(grid: GeoGrid) -> int:

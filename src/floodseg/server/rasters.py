@@ -1,33 +1,36 @@
 """Pool of open rasters, and readers of tiles, single pixels and strips."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.warp import PixelMap
 from floodseg.raster.access import file_on_disk, gdal_settings
 from floodseg.raster.diagnosis import diagnose
 from floodseg.raster.drivers import open_layer
-from floodseg.raster.masks import mask_number, read_mask
+from floodseg.raster.masks import GDAL_MASK, mask_number
 from floodseg.raster.physical import PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import ImageFile
 
 TILE_SIZE = 256
-_MERCATOR = "EPSG:3857"
+_HALF_SIDE_M = 20_037_508.342789244
+"""Half the side of the square of Web Mercator in metres."""
 _CACHE_BYTES = 96 * 2**20
 """Size of GDAL's cache of decoded blocks, over all rasters and threads."""
 _MAX_IDLE = 24
@@ -115,32 +118,74 @@ def file_state(name: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def read_tile(pool: RasterPool, file: ImageFile, quantity: Quantity | None, transform: Affine) -> tuple[Values, Mask]:
-    """Read the bands of a file on a tile in Web Mercator, by nearest pixel.
+@dataclass(frozen=True, slots=True)
+class TileAddress:
+    """Place of a tile of 256 x 256 pixels in the square of Web Mercator."""
+
+    zoom: int
+    column: int
+    row: int
+
+    @property
+    def window(self) -> Window:
+        """Pixels of the tile in the grid of its zoom."""
+        return Window(self.row * TILE_SIZE, self.column * TILE_SIZE, TILE_SIZE, TILE_SIZE)
+
+
+@lru_cache(maxsize=256)
+def _pixel_map(zoom: int, source: GeoGrid) -> PixelMap:
+    """Return the map from all pixels of Web Mercator at a zoom to those of a raster."""
+    side = TILE_SIZE * 2**zoom
+    pixel = 2 * _HALF_SIDE_M / side
+    world = GeoGrid("EPSG:3857", (pixel, 0, -_HALF_SIDE_M, 0, -pixel, _HALF_SIDE_M), side, side)
+    return PixelMap(world, source)
+
+
+def read_tile(
+    pool: RasterPool, file: ImageFile, quantity: Quantity | None, tile: TileAddress
+) -> tuple[Values, Mask] | None:
+    """Read the bands of a file on a tile: the pixel that contains the centre of each pixel of the tile.
+
+    Where the pixels of the tile are larger, GDAL reads from the overviews of the file, or every n-th pixel.
 
     Args:
         pool: open rasters.
         file: file and bands.
         quantity: what the numbers mean; None for numbers that are used unchanged.
-        transform: maps (column, row) of the tile to metres of EPSG:3857.
+        tile: place of the tile.
 
     Returns:
-        Values (C, 256, 256) and their validity (256, 256).
+        Values (C, 256, 256) and their validity (256, 256); None if the tile lies outside the file.
 
     Raises:
         DataError: the file cannot be read.
     """
-    numbers = [band.number for band in file.bands]
+    rows, columns = _pixel_map(tile.zoom, file.grid).containing_pixels(tile.window)
+    inside = rows.inside & columns.inside
+    if not inside.any():
+        return None
+    row, column = (np.broadcast_to(axis.pixel, inside.shape)[inside] for axis in (rows, columns))
+    part = RasterWindow.from_slices((int(row.min()), int(row.max()) + 1), (int(column.min()), int(column.max()) + 1))
+    step = max(1, math.floor(math.sqrt(part.height * part.width / len(row))))
+    shape = -(-part.height // step), -(-part.width // step)
     with pool.open(file.path) as dataset:
-        has_alpha = any(MaskFlags.alpha in flags for flags in dataset.mask_flag_enums)
-        own_mask = [file.mask] if file.mask else []
-        with WarpedVRT(
-            dataset, crs=_MERCATOR, transform=transform, width=TILE_SIZE, height=TILE_SIZE,
-            resampling=Resampling.nearest, add_alpha=not has_alpha,
-        ) as warped:  # fmt: skip
-            stored = warped.read([*numbers, *own_mask, warped.count])
-    valid = (stored[len(numbers) :] != 0).all(axis=0)
-    return _physical(file, quantity, stored[: len(numbers)], valid)
+        stored = dataset.read([band.number for band in file.bands], window=part, out_shape=(len(file.bands), *shape))
+        valid = _valid(dataset, part, shape)
+    values, valid = _physical(file, quantity, stored, valid)
+    place = (row - part.row_off) * shape[0] // part.height, (column - part.col_off) * shape[1] // part.width
+    result = np.zeros((len(values), *inside.shape), np.float32), np.zeros(inside.shape, np.bool_)
+    result[0][:, inside], result[1][inside] = values[:, *place], valid[place]
+    return result
+
+
+def _valid(dataset: Any, part: RasterWindow, shape: tuple[int, int]) -> Mask:
+    """Return the mask of a window, (H, W), reduced to a shape."""
+    number = mask_number(dataset)
+    if number is None:
+        return np.ones(shape, np.bool_)
+    if number == GDAL_MASK:
+        return np.asarray(dataset.dataset_mask(window=part, out_shape=shape) > 0)
+    return np.asarray(dataset.read(number, window=part, out_shape=shape) > 0)
 
 
 def read_pixel(pool: RasterPool, file: ImageFile, quantity: Quantity | None, row: int, column: int) -> dict[str, float]:
@@ -152,8 +197,7 @@ def read_pixel(pool: RasterPool, file: ImageFile, quantity: Quantity | None, row
     numbers, window = [band.number for band in file.bands], RasterWindow(column, row, 1, 1)
     with pool.open(file.path) as dataset:
         stored = dataset.read(numbers, window=window)
-        mask = mask_number(dataset)
-        valid = np.ones((1, 1), np.bool_) if mask is None else read_mask(dataset, mask, window)
+        valid = _valid(dataset, window, (1, 1))
     values, valid = _physical(file, quantity, stored, valid)
     if not valid[0, 0]:
         return {}

@@ -25,7 +25,7 @@ from floodseg.server.errors import RequestError
 from floodseg.server.jobs import ENDED
 from floodseg.server.measurements import point_values
 from floodseg.server.rasters import file_state
-from floodseg.server.tiles import draw_tile, tile_transform
+from floodseg.server.tiles import draw_tile, tile_address
 from floodseg.server.workspace import Workspace
 
 STATIC = Path(__file__).parent / "static"
@@ -138,14 +138,14 @@ def _tile(request: Request) -> Response:
     if not all(number.isascii() and number.isdecimal() and len(number) < 12 for number in numbers):
         raise RequestError("zoom, column and row of a tile must be integers of 0 and above; correct them")
     zoom, column, row = map(int, numbers)
-    transform = tile_transform(zoom, column, row)
+    tile = tile_address(zoom, column, row)
     layer = workspace.layer(path["scene"], path["layer"])
     states = [(file.path, *file_state(file.path)) for file in layer.files]
     tag = f'"{hashlib.sha256(repr(states).encode()).hexdigest()[:24]}"'
     headers = {"ETag": tag, **_REVALIDATE}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(draw_tile(workspace.pool, layer, transform), media_type="image/png", headers=headers)
+    return Response(draw_tile(workspace.pool, layer, tile), media_type="image/png", headers=headers)
 
 
 def _archive(request: Request) -> Response:

@@ -6,19 +6,16 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rasterio.transform import Affine
 
 from floodseg.server.errors import RequestError
 from floodseg.server.layers import Layer
-from floodseg.server.rasters import TILE_SIZE, RasterPool, read_tile
+from floodseg.server.rasters import TILE_SIZE, RasterPool, TileAddress, read_tile
 
 MAX_ZOOM = 24
-_HALF_SIDE_M = 20_037_508.342789244
-"""Half the side of the square of Web Mercator in metres."""
 
 
-def tile_transform(zoom: int, column: int, row: int) -> Affine:
-    """Return the transform of a tile from (column, row) of its pixels to metres of EPSG:3857.
+def tile_address(zoom: int, column: int, row: int) -> TileAddress:
+    """Return the place of a tile.
 
     Raises:
         RequestError: there is no such tile.
@@ -28,25 +25,28 @@ def tile_transform(zoom: int, column: int, row: int) -> Affine:
             f"tile {zoom}/{column}/{row}: does not exist; zoom is from 0 to {MAX_ZOOM}, column and row from 0 to "
             "2^zoom - 1"
         )
-    side = 2 * _HALF_SIDE_M / 2**zoom
-    pixel = side / TILE_SIZE
-    return Affine(pixel, 0, column * side - _HALF_SIDE_M, 0, -pixel, _HALF_SIDE_M - row * side)
+    return TileAddress(zoom, column, row)
 
 
-def draw_tile(pool: RasterPool, layer: Layer, transform: Affine) -> bytes:
+def draw_tile(pool: RasterPool, layer: Layer, tile: TileAddress) -> bytes:
     """Return a tile of a layer as PNG, 256 x 256 RGBA; transparent where the layer has no valid pixel.
 
     Raises:
+        RequestError: the layer is not shown at this zoom.
         DataError: a file of the layer cannot be read.
     """
+    if tile.zoom < layer.min_zoom:
+        raise RequestError(
+            f"layer '{layer.name}': has no overviews, so it is shown from zoom {layer.min_zoom} on; zoom in"
+        )
     bands: dict[str, NDArray[np.float32]] = {}
     valid = np.ones((TILE_SIZE, TILE_SIZE), np.bool_)
     for file in layer.files:
-        values, file_valid = read_tile(pool, file, layer.quantity, transform)
-        bands.update(zip((band.name for band in file.bands), values, strict=True))
-        valid &= file_valid
-    if not valid.any():
-        return _transparent()
+        found = read_tile(pool, file, layer.quantity, tile)
+        if found is None:
+            return _transparent()
+        bands.update(zip((band.name for band in file.bands), found[0], strict=True))
+        valid &= found[1]
     pixels = layer.palette.paint(np.stack([bands[name] for name in layer.bands]))
     pixels[~valid] = 0
     return _png(pixels)

@@ -55,7 +55,7 @@ class Workspace:
 
     def layers(self, scene: MapFolder) -> SceneLayers:
         """Return the layers and images of a map."""
-        return _layers(scene, self.folders, companions.depth_folder(scene, self.folders))
+        return _layers(scene, self.folders, companions.depth_folder(scene, self.folders), self.pool)
 
     def layer(self, identifier: str, name: str) -> Layer:
         """Return a layer of a map.
@@ -120,8 +120,8 @@ class Workspace:
 
 
 @lru_cache(maxsize=16)
-def _layers(scene: MapFolder, folders: Folders, depth: Path | None) -> SceneLayers:
-    return open_layers(scene, folders, depth)
+def _layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: RasterPool) -> SceneLayers:
+    return open_layers(scene, folders, depth, pool)
 
 
 @lru_cache(maxsize=256)
