@@ -34,15 +34,16 @@ class AppProcess:
     Args:
         folder: folder of the maps.
         flags: further flags of the command.
+        port: port, or 0 for any.
     """
 
-    def __init__(self, folder: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, flags: Sequence[str] = (), port: int = 0) -> None:
         self.folder = folder
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in stop)
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "floodseg", "app", f"--dir={folder}", "--port=0", f"--token={TOKEN}", "--no-open",
-                *flags,
+                sys.executable, "-m", "floodseg", "app", f"--dir={folder}", f"--port={port}", f"--token={TOKEN}",
+                "--no-open", *flags,
             ],
             stdout=subprocess.PIPE, stderr=self._log, text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -55,7 +56,7 @@ class AppProcess:
                 raise RuntimeError(f"the app ended: {self.output}{self.errors()}")
             self.output += character
         self.output += self.process.stdout.readline()
-        self.address = next(word for word in self.output.split() if word.startswith("http://127") or "http" in word)
+        self.address = next(word for word in self.output.split() if word.startswith("http"))
         self.port = urlsplit(self.address).port or 0
 
     def __enter__(self) -> Self:

@@ -31,7 +31,7 @@ from floodseg.system.files import write_text
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from app_server import AppProcess  # noqa: E402 (needs the path above)
+from app_server import AppProcess
 
 app = App(help="Time of tiles and memory of the local web app.")
 

@@ -99,7 +99,7 @@ def _mask(rasters: MapRasters, shape: shapely.Geometry) -> PolygonMask:
     assert bounds is not None, "rasters.grid raises otherwise"
     west, south, east, north = bounds
     margin = 0.05 * max(east - west, north - south)
-    parts = areal(shapely.getstrips(shapely.make_valid(np.array([shape], dtype=object))))
+    parts = areal(shapely.get_parts(shapely.make_valid(np.array([shape], dtype=object))))
     copies = np.concatenate([moved_east(parts, 360 * turn) for turn in (-1, 0, 1)])
     near = clipped(copies, (west - margin, south - margin, east + margin, north + margin))
     if not len(near):

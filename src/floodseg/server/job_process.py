@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-_CLEANUP_S = 20.0
+CLEANUP_S = 20.0
 """Longest time in seconds for the cleanup of a job whose server ended."""
 
 
@@ -24,7 +24,7 @@ def _end_with_server() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)  # the command removes unfinished products
-    time.sleep(_CLEANUP_S)
+    time.sleep(CLEANUP_S)
     os._exit(128 + signal.SIGTERM)
 
 

@@ -8,15 +8,19 @@ import subprocess
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from floodseg.errors import FloodsegError
 from floodseg.messages import printable, redacted, shortened
-from floodseg.products.folder import SUMMARY, check_unfinished
+from floodseg.products.folder import SUMMARY, check_unfinished, remove_leftovers
 from floodseg.server.errors import RequestError
+from floodseg.server.job_process import CLEANUP_S
 from floodseg.server.job_settings import JobKind, python_command
 from floodseg.server.scenes import scene_id
+from floodseg.system.files import locked_folder
 from floodseg.system.progress import JSON_VARIABLE
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -132,9 +136,9 @@ class JobQueue:
             self._closing = True
             running = [job.process for job in self._jobs.values() if job.state == "running" and job.process]
             self._changed.notify_all()
-        for process in running:
-            _end(process)
-        self._thread.join(timeout=_PATIENCE_S)
+        for process in running:  # it cleans up, and ends itself if that takes too long
+            _signal_group(process, signal.SIGTERM)
+        self._thread.join(timeout=CLEANUP_S)
 
     def _get(self, identifier: str) -> Job:
         if identifier not in self._jobs:
@@ -183,6 +187,8 @@ class JobQueue:
             for line in process.stdout:
                 self._take_line(job, line.rstrip("\n"))
             code = process.wait()
+        if code == -signal.SIGKILL:
+            _clean(job.out_dir)
         if job.phase == "cancelling":
             self._finish(job, "cancelled", None)
         elif code == 0 and (job.out_dir / SUMMARY).is_file():
@@ -221,6 +227,14 @@ def _progress(line: str) -> tuple[str, float | None, float | None] | None:
         return str(entry["progress"]), share, None if left is None else float(left)
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _clean(out_dir: Path) -> None:
+    """Remove what a killed job left in and beside its folder."""
+    with suppress(OSError, FloodsegError), locked_folder(out_dir):
+        remove_leftovers(out_dir)
+    with suppress(OSError):  # it holds files, or does not exist
+        out_dir.rmdir()
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

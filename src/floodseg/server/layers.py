@@ -61,8 +61,8 @@ class Layer:
         grid = self.files[0].grid
         return {
             "name": self.name, "title": self.title, "unit": self.unit, "kind": self.kind,
-            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": self.min_zoom, "maxzoom": _native_zoom(grid),
-            "date": self.date,
+            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": self.min_zoom,
+            "maxzoom": _native_zoom(grid), "date": self.date,
         }  # fmt: skip
 
 

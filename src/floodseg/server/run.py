@@ -62,7 +62,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: Guard, address: str) -> None:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
+            app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none", proxy_headers=False,
             timeout_graceful_shutdown=1, limit_concurrency=200,
         )  # fmt: skip
         super().__init__(config)

@@ -37,7 +37,7 @@ def draw_tile(pool: RasterPool, layer: Layer, tile: TileAddress) -> bytes:
     """
     if tile.zoom < layer.min_zoom:
         raise RequestError(
-            f"layer '{layer.name}': has no overviews, so it is shown from zoom {layer.min_zoom} on; zoom in"
+            f"layer '{layer.name}': is shown from zoom {layer.min_zoom} on, since its file has no overviews; zoom in"
         )
     bands: dict[str, NDArray[np.float32]] = {}
     valid = np.ones((TILE_SIZE, TILE_SIZE), np.bool_)
