@@ -157,7 +157,7 @@ def write_map(folder: Path, size: int) -> None:
     folder.mkdir(parents=True)
     relief = periodic_field(np.random.default_rng(0), _PERIOD, _PERIOD, -3.2, 600)
     level, scale = np.quantile(relief, _WATER_SHARE), np.std(relief)
-    percent = np.rint(100 / (1 + np.exp(20 * (relief - level) / scale))).astype(np.uint8)
+    percent = np.rint(50 * (1 - np.tanh(10 * (relief - level) / scale))).astype(np.uint8)
     repeats = -(-size // _PERIOD)
     percent = np.tile(percent, (repeats, repeats))[:size, :size]
     percent[:, : size // 25] = PERCENT_NODATA
