@@ -11,19 +11,20 @@ from app_server import AppProcess
 from faults.level import check
 
 CLIENTS = 4
-TILES = 27
-"""Tiles of each client between two samples."""
 MIN_SAMPLES = 20
 
 
-def pan(folder: Path, seconds: float, seed: int, size: int = 10_000) -> dict[str, Any]:
-    """Pan over a simulated map of ``size`` x ``size`` pixels until the time is over, and check the samples."""
+def pan(folder: Path, seconds: float, seed: int, size: int = 10_000, tiles: int = 27) -> dict[str, Any]:
+    """Pan over a simulated map of ``size`` x ``size`` pixels until the time is over, and check the samples.
+
+    ``tiles`` is the number of tiles of each client between two samples.
+    """
     write_map(folder / "map", size)
     samples, end = [], time.monotonic() + seconds
     with AppProcess(folder) as server:
         crowd = Crowd(server, CLIENTS, seed)
         while time.monotonic() < end or len(samples) < MIN_SAMPLES:
-            crowd.pan(TILES)
+            crowd.pan(tiles)
             samples.append(_sample(server.process.pid))
     level = check(samples, 1)
     return {

@@ -9,10 +9,10 @@ from floodseg.config.app import AppConfig
 
 def add_app_command(app: App) -> None:
     """Add the command of this module to ``app``."""
-    app.command(local_app, name="app")
+    app.command(app_, name="app")
 
 
-def local_app(*, config: Annotated[AppConfig, Parameter(name="*")] = AppConfig()) -> None:  # noqa: B008 (frozen: cannot be changed between calls)
+def app_(*, config: Annotated[AppConfig, Parameter(name="*")] = AppConfig()) -> None:  # noqa: B008 (frozen: cannot be changed between calls)
     """Look at maps, make new ones and compare them, in the browser on this machine.
 
     floodseg app --dir maps

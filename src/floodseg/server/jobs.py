@@ -189,10 +189,10 @@ class JobQueue:
             code = process.wait()
         if code == -signal.SIGKILL:
             _clean(job.out_dir)
-        if job.phase == "cancelling":
-            self._finish(job, "cancelled", None)
-        elif code == 0 and (job.out_dir / SUMMARY).is_file():
+        if code == 0 and (job.out_dir / SUMMARY).is_file():  # also if it was cancelled too late
             self._finish(job, "done", None)
+        elif job.phase == "cancelling":
+            self._finish(job, "cancelled", None)
         else:
             self._finish(job, "failed", job.error or f"the job ended with code {code}; see its messages")
 
