@@ -1,13 +1,13 @@
 """Requests that the app refuses with a sentence, and never with a traceback."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio.shutil
 
 from app_server import TOKEN, AppProcess
 
@@ -192,7 +192,7 @@ def damaged(map_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     root = tmp_path_factory.mktemp("damaged")
     names = (
         "no_json", "other_json", "list", "huge_numbers", "no_raster", "cut_raster", "other_size", "no_picture",
-        "no_polygons", "link", "deep", "not_utf8",
+        "no_polygons", "link", "deep", "not_utf8", "linked_raster", "linked_summary", "vrt",
     )  # fmt: skip
     for name in names:
         shutil.copytree(map_root / "maps/river", root / name)
@@ -210,17 +210,24 @@ def damaged(map_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (root / "no_picture/quicklook.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
     (root / "no_polygons/flood.gpkg").write_bytes(b"no polygons")
     (root / "link/flood.gpkg").unlink()
-    (root / "link/flood.gpkg").symlink_to(os.devnull)
+    (root / "link/flood.gpkg").symlink_to(__file__)
     (root / "link/quicklook.png").unlink()
     (root / "link/quicklook.png").symlink_to("/etc/passwd")
+    outside = tmp_path_factory.mktemp("outside")
+    for name, file in (("linked_raster", "flood.tif"), ("linked_summary", "summary.json")):
+        shutil.copy(root / name / file, outside / file)
+        (root / name / file).unlink()
+        (root / name / file).symlink_to(outside / file)
+    (root / "vrt/flood.tif").unlink()
+    rasterio.shutil.copy(outside / "flood.tif", root / "vrt/flood.tif", driver="VRT")
     with AppProcess(root) as process:
         yield process
 
 
 def test_maps_with_a_damaged_summary_are_listed_as_problems(damaged: AppProcess) -> None:
     listing = damaged.request("api/scenes").json()
-    broken = {"no_json", "other_json", "list", "huge_numbers", "deep", "not_utf8"}
-    assert {Path(text.partition("/summary.json: ")[0]).name for text in listing["problems"]} == broken
+    broken = {"no_json", "other_json", "list", "huge_numbers", "deep", "not_utf8", "linked_summary"}
+    assert {Path(text.partition("/summary.json:")[0]).name for text in listing["problems"]} == broken
     assert {scene["name"] for scene in listing["scenes"]}.isdisjoint(broken)
 
 
@@ -238,6 +245,11 @@ def test_maps_with_a_damaged_summary_are_listed_as_problems(damaged: AppProcess)
         ("link", "api/scenes/{scene}/thumbnail.png", "is not in a folder of the app"),
         ("link", "files/{scene}/quicklook.png", "is not in a folder of the app"),
         ("link", "files/{scene}.zip", "is not in a folder of the app"),
+        ("link", "api/scenes/{scene}/polygons", "is not in a folder of the app"),
+        ("linked_raster", "tiles/{scene}/flood/14/{tile}.png", "is not in a folder of the app"),
+        ("linked_raster", "api/scenes/{scene}/value?lon=15.01&lat=45.14", "is not in a folder of the app"),
+        ("linked_summary", "api/scenes/{scene}", "is not in a folder of the app"),
+        ("vrt", "tiles/{scene}/flood/14/{tile}.png", "is not in a folder of the app"),
     ],
 )
 def test_damaged_maps_are_refused(damaged: AppProcess, name: str, path: str, sentence: str) -> None:

@@ -24,7 +24,7 @@ def depth_folder(scene: MapFolder, folders: Folders) -> Path | None:
     if (scene.path / _DEPTH).is_file() and "depth" in scene.summary:
         return scene.path
     for folder in _beside(scene, folders, "depth"):
-        if (folder / _DEPTH).is_file() and _is_of(scene, _read(folder / SUMMARY)):
+        if (folder / _DEPTH).is_file() and _is_of(scene, _read(folder / SUMMARY, folders)):
             return folder
     return None
 
@@ -34,7 +34,7 @@ def depth_document(scene: MapFolder, folders: Folders) -> dict[str, Any] | None:
     folder = depth_folder(scene, folders)
     if folder is None:
         return None
-    entries = scene.summary["depth"] if folder == scene.path else _read(folder / SUMMARY)
+    entries = scene.summary["depth"] if folder == scene.path else _read(folder / SUMMARY, folders)
     return {key: value for key, value in entries.items() if key in _DEPTH_ENTRIES}
 
 
@@ -42,7 +42,7 @@ def exposure_rows(scene: MapFolder, folders: Folders) -> list[dict[str, Any]] | 
     """Return the consequences of ``exposure.json`` in the map's folder or beside it; None without one."""
     for folder in (scene.path, *_beside(scene, folders, "exposure")):
         if (folder / _EXPOSURE).is_file():
-            document = _read(folder / _EXPOSURE)
+            document = _read(folder / _EXPOSURE, folders)
             rows = document.get("consequences")
             if _is_of(scene, document.get("map", {})) and isinstance(rows, list):
                 return rows
@@ -62,8 +62,9 @@ def _is_of(scene: MapFolder, document: Any) -> bool:
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, folders: Folders) -> dict[str, Any]:
     try:
+        folders.checked(str(file))
         return _parsed(file, file.stat().st_mtime_ns)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: cannot be read ({error}); make it again, or remove it") from error

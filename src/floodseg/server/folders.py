@@ -51,15 +51,20 @@ class Folders:
         """
         path = Path(text)
         if not path.is_absolute() or not self.contains(path):
-            raise RequestError(
-                f"{text}: is not in a folder of the app ({', '.join(map(str, self.by_name.values()))}); choose a file "
-                "there, or start floodseg app with --folder",
-                403,
-            )
+            raise self.refusal(text)
         resolved = path.resolve()
         if not resolved.exists():
             raise RequestError(f"{text}: no such file; reload the list of files", 404)
         return resolved
+
+    def refusal(self, name: str) -> RequestError:
+        """Return the error for a file outside the folders."""
+        folders = ", ".join(map(str, self.by_name.values()))
+        return RequestError(
+            f"{name}: is not in a folder of the app ({folders}); choose a file there, or start floodseg app with "
+            "--folder",
+            403,
+        )
 
     def listing(self, name: str, below: str) -> dict[str, Any]:
         """Return the subfolders, rasters and vector files of a folder.

@@ -14,7 +14,6 @@ from pyproj.exceptions import ProjError
 
 from floodseg.errors import DataError
 from floodseg.geo.warp import wrap_longitude
-from floodseg.products.folder import POLYGONS
 from floodseg.products.geopackage import LAYERS
 from floodseg.server.errors import RequestError
 from floodseg.server.scenes import MapFolder
@@ -27,10 +26,14 @@ _DIGITS = 6
 _Shapes = NDArray[np.object_]
 
 
-def geojson(scene: MapFolder) -> str:
+def geojson(scene: MapFolder, file: Path) -> str:
     """Return the polygons of a map, simplified to its pixel size, as a GeoJSON FeatureCollection.
 
     The member ``left_out`` counts polygons that are left out: the smallest ones of a map with very many corners.
+
+    Args:
+        scene: the map.
+        file: its GeoPackage.
 
     Raises:
         RequestError: the map has no place on the Earth.
@@ -38,7 +41,6 @@ def geojson(scene: MapFolder) -> str:
     """
     if scene.bounds is None:
         raise RequestError(f"{scene.path}: has no coordinate system, so its polygons have no place; show another map")
-    file = scene.path / POLYGONS
     try:
         names = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
         parts = [_layer(file, name, scene) for name in LAYERS.values() if name in names]

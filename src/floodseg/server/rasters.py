@@ -27,6 +27,7 @@ from floodseg.raster.masks import GDAL_MASK, mask_number
 from floodseg.raster.physical import PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import ImageFile
+from floodseg.server.folders import Folders
 
 TILE_SIZE = 256
 _HALF_SIDE_M = 20_037_508.342789244
@@ -41,9 +42,14 @@ Mask = NDArray[np.bool_]
 
 
 class RasterPool:
-    """Open rasters, each used by one thread at a time. A changed file is opened again."""
+    """Open rasters, each used by one thread at a time. A changed file is opened again.
 
-    def __init__(self) -> None:
+    Args:
+        folders: folders in which all files of a raster must lie, those that a VRT names included.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
         self._lock = threading.Lock()
         self._idle: OrderedDict[tuple[object, ...], list[Any]] = OrderedDict()
         self._count = 0
@@ -55,11 +61,12 @@ class RasterPool:
 
         Raises:
             DataError: it cannot be read, also in the block.
+            RequestError: it lies outside the folders.
         """
         key = (name, *file_state(name))
         try:
             with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_settings(allow_remote=False)):
-                dataset = self._take(key) or open_layer(name, allow_remote=False)
+                dataset = self._take(key) or self._open(name)
                 try:
                     yield dataset
                 except BaseException:
@@ -68,6 +75,14 @@ class RasterPool:
                 self._put(key, dataset)
         except RasterioError as error:
             raise DataError(f"{name}: {diagnose(Path(name), error)}") from error
+
+    def _open(self, name: str) -> Any:
+        dataset = open_layer(name, allow_remote=False)
+        outside = [file for file in dataset.files if not self._folders.contains(file_on_disk(file) or Path(file))]
+        if outside:
+            dataset.close()
+            raise self._folders.refusal(outside[0])
+        return dataset
 
     def close(self) -> None:
         """Close all rasters that are not in use."""

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from floodseg.errors import FloodsegError
 from floodseg.messages import printable, redacted, shortened
+from floodseg.products.folder import POLYGONS
 from floodseg.server.downloads import archive, product_file
 from floodseg.server.errors import RequestError
 from floodseg.server.jobs import ENDED
@@ -102,8 +103,9 @@ def _scene(request: Request) -> Response:
 def _polygons(request: Request) -> Response:
     from floodseg.server.polygons import geojson  # imports pyogrio, which takes half a second
 
-    scene = _workspace(request).scenes.get(request.path_params["scene"])
-    return Response(geojson(scene), media_type="application/geo+json")
+    workspace = _workspace(request)
+    scene = workspace.scenes.get(request.path_params["scene"])
+    return Response(geojson(scene, product_file(scene, workspace.folders, POLYGONS)), media_type="application/geo+json")
 
 
 def _thumbnail(request: Request) -> Response:

@@ -13,7 +13,7 @@ from typing import Any
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
-from floodseg.errors import DataError
+from floodseg.errors import DataError, FloodsegError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.cog import COLOURS
 from floodseg.products.folder import CLASSES, MAP_PRODUCTS, QUICKLOOK, SUMMARY
@@ -122,7 +122,7 @@ class Scenes:
         for path in self._paths():
             try:
                 documents.append(self._read(path).document())
-            except DataError as error:
+            except FloodsegError as error:
                 problems.append(str(error))
         return {"scenes": sorted(documents, key=lambda each: each["mapped"], reverse=True), "problems": problems}
 
@@ -130,7 +130,7 @@ class Scenes:
         """Return a map by its identifier.
 
         Raises:
-            RequestError: there is no such map.
+            RequestError: there is no such map, or its summary is a link to a file outside the folders.
             DataError: its summary is damaged.
         """
         known = next((path for path in self._known if scene_id(path) == identifier), None)
@@ -154,7 +154,7 @@ class Scenes:
                 subfolders[:] = [] if deepest else sorted(each for each in subfolders if not each.startswith("."))
 
     def _read(self, path: Path) -> MapFolder:
-        file = path / SUMMARY
+        file = self._folders.checked(str(path / SUMMARY))
         status = file.stat()
         state = status.st_mtime_ns, status.st_size
         known = self._known.get(path)

@@ -45,7 +45,7 @@ class Workspace:
         self.basemap = basemap
         self.as_shown = as_shown
         self.scenes = Scenes(folders)
-        self.pool = RasterPool()
+        self.pool = RasterPool(folders)
         self.jobs = JobQueue()
 
     def close(self) -> None:
