@@ -74,14 +74,16 @@ def tiles(
     load = os.getloadavg()[0]
     with AppProcess(work) as server:
         crowd = Crowd(server, clients)
+        cpu = cpu_seconds(server)
         crowd.pan(requests)
+        cpu = cpu_seconds(server) - cpu
         milliseconds = 1000 * np.array(crowd.seconds)
         peak = peak_mb(server)
     report(
         {
             "size": size, "clients": clients, "load_before": round(load, 1), "tiles": len(milliseconds),
             "milliseconds": {f"p{each}": round(float(np.percentile(milliseconds, each)), 1) for each in (50, 95, 99)},
-            "peak_resident_mb": peak,
+            "cpu_milliseconds_per_tile": round(1000 * cpu / len(milliseconds), 1), "peak_resident_mb": peak,
         },
         json_file,
     )  # fmt: skip
@@ -143,6 +145,12 @@ def tile_at(zoom: int, lon: float, lat: float) -> tuple[int, int]:
     """Return column and row of the tile of Web Mercator at a place."""
     x, y = (lon + 180) / 360, (1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2
     return int(x * 2**zoom), int(y * 2**zoom)
+
+
+def cpu_seconds(server: AppProcess) -> float:
+    """Return the CPU time of a server, which does not depend on other work of the machine."""
+    entries = Path(f"/proc/{server.process.pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+    return (int(entries[11]) + int(entries[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb(server: AppProcess) -> int:
