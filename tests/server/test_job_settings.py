@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from floodseg.app.cli import app
-from floodseg.config.fetch import MapPlaceConfig
-from floodseg.config.predict import PredictConfig
+from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
 from floodseg.server.job_settings import JobForm, job_command, settings_documents
 
@@ -51,12 +50,24 @@ def test_values_are_not_read_as_flags(tmp_path: Path, files: dict[str, str]) -> 
     assert (config.search.area.place, config.search.allow_remote) == ("--help", True)
 
 
-@pytest.mark.parametrize(("kind", "config"), [("predict", PredictConfig()), ("map", MapPlaceConfig())])
-def test_settings_are_explained(kind: Any, config: Any) -> None:
+@pytest.mark.parametrize("source", ["/etc/passwd", "https://example.com/api", "source.toml"])
+def test_source_is_a_known_name_or_a_file_in_the_folders(tmp_path: Path, source: str) -> None:
+    settings = {"place": "Adria, IT", "date": "2024-10-31", "source": source}
+    with pytest.raises(RequestError, match="is not in a folder of the app"):
+        job_command(JobForm("map", "x", settings), tmp_path / "x", Folders([tmp_path]))
+    command = job_command(
+        JobForm("map", "x", settings | {"source": "earth-search"}), tmp_path / "x", Folders([tmp_path])
+    )
+    assert parsed(command)["config"].search.source == "earth-search"
+
+
+@pytest.mark.parametrize("kind", ["predict", "map"])
+def test_settings_are_explained(kind: Any) -> None:
     documents = settings_documents(kind)
     assert len({document["name"] for document in documents}) == len(documents) >= 14
     for document in documents:
         assert document["type"] in ("text", "number", "choice", "file", "bool")
-        assert (document["type"] == "choice") == bool(document["choices"])
+        takes_words = document["type"] == "choice" or document["name"] in ("cloud_mask", "source")
+        assert takes_words == bool(document["choices"])
         assert document["help"].endswith((".", '".'))
         assert document["title"][0].isupper()

@@ -15,6 +15,7 @@ import pytest
 
 from app_server import AppProcess
 from floodseg.app.cli import main
+from place_scenes import PLACE, make_world, serving_world
 from scenes import sar_values, write_sar
 
 RASTERS = ("flood.tif", "water_probability.tif")
@@ -75,6 +76,27 @@ def test_rasters_of_a_job_are_those_of_the_command(workshop: AppProcess, map_roo
     refused = workshop.request("api/jobs", "POST", {"kind": "predict", "name": "river 1", "settings": {"sar": sar}})
     assert refused.status == 422
     assert "holds finished products" in refused.json()["error"]
+
+
+@pytest.mark.slow
+def test_map_from_a_place_and_a_date(tmp_path: Path) -> None:
+    with (
+        serving_world(make_world(tmp_path / "world"), tmp_path / "world") as service,
+        AppProcess(tmp_path / "maps", [f"--folder={tmp_path / 'world'}", "--allow-remote"]) as server,
+    ):
+        settings = {
+            "place": PLACE,
+            "radius": "1km",
+            "date": "2024-10-31",
+            "sensors": "sar",
+            "source": str(service.source),
+        }
+        form = {"kind": "map", "name": "adria", "settings": settings}
+        job = server.request("api/jobs", "POST", form).json()
+        last = events(server, job["id"])[-1]
+        assert (last["state"], last["error"]) == ("done", None)
+        layers = server.request(f"api/scenes/{last['scene']}").json()["layers"]
+    assert {"flood", "sar_vv", "sar_before_vv"} <= {layer["name"] for layer in layers}
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from docstring_parser import parse_from_object
 
 from floodseg.config.fetch import MapPlaceConfig
 from floodseg.config.flat import from_flat
-from floodseg.config.predict import PredictConfig
+from floodseg.config.predict import CLOUD_METHODS, PredictConfig
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
@@ -33,7 +33,7 @@ _SETTINGS: dict[JobKind, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Settings of each kind of job, in the order of the form."""
-_FILES = ("sar", "optical", "sar_before", "permanent_water", "cloud_mask", "aoi", "exclude", "dem")
+_FILES = ("sar", "optical", "sar_before", "permanent_water", "cloud_mask", "aoi", "exclude", "dem", "source")
 _WORDS = {"sar": "radar image", "sar_before": "radar image from before", "optical": "optical image",
           "aoi": "area of interest", "dem": "elevation raster", "tta": "test-time augmentation"}  # fmt: skip
 """Titles of settings whose names are abbreviations."""
@@ -46,7 +46,10 @@ _MODEL_HELP = (
 
 @cache
 def settings_documents(kind: JobKind) -> list[dict[str, Any]]:
-    """Return name, title, explanation, type, choices and default of each setting of a kind of job."""
+    """Return name, title, explanation, type, choices and default of each setting of a kind of job.
+
+    Choices of a file are words that may stand in its place.
+    """
     config = PredictConfig if kind == "predict" else MapPlaceConfig
     known = dict(_fields(config))
     model = {
@@ -83,7 +86,7 @@ def _document(entry: Field[Any], hint: Any, text: str) -> dict[str, Any]:
     kinds = kinds or [hint]
     choices = next((list(get_args(kind)) for kind in kinds if get_origin(kind) is Literal), None)
     if entry.name in _FILES:
-        kind = "file"
+        kind, choices = "file", list(_words(entry.name)) or None
     elif choices:
         kind = "choice"
     elif bool in kinds:
@@ -168,7 +171,7 @@ def _checked(document: Mapping[str, Any], value: Any, folders: Folders) -> Any:
         files = value if isinstance(value, list) else [value]
         if not all(isinstance(file, str) for file in files) or (len(files) > 1 and not document["multiple"]):
             raise RequestError(f"`{name}`: must be {'files' if document['multiple'] else 'one file'}; choose it again")
-        if name == "cloud_mask" and files[0] in ("auto", "none", "csmask"):
+        if files[0] in _words(name):
             return files[0]
         found = tuple(str(folders.checked(file)) for file in files)
         return found if document["multiple"] else found[0]
@@ -178,6 +181,13 @@ def _checked(document: Mapping[str, Any], value: Any, folders: Folders) -> Any:
     if isinstance(value, str) and (not value.isprintable() or len(value) > 1000):
         raise RequestError(f"`{name}`: holds control characters or is too long; correct it")
     return value
+
+
+def _words(name: str) -> Collection[str]:
+    """Return the values of a setting of files that are no files."""
+    from floodseg.catalog.sources import SOURCES
+
+    return {"cloud_mask": CLOUD_METHODS, "source": tuple(SOURCES)}.get(name, ())
 
 
 def _flags(name: str, value: Any) -> list[str]:
