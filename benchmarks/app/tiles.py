@@ -23,8 +23,9 @@ from cyclopts import App, Parameter
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.geo.grid import GeoGrid
-from floodseg.products.cog import RasterFile, RasterFormat
+from floodseg.products.cog import COLOURS, RasterFile
 from floodseg.products.folder import CLASSES, PROBABILITY, SUMMARY
+from floodseg.products.raw_raster import RasterFormat
 from floodseg.products.strips import CLASS_NAMES, FLOOD, LAND, NODATA, PERCENT_NODATA
 from floodseg.simulate.random_fields import periodic_field
 from floodseg.system.files import write_text
@@ -173,8 +174,8 @@ def write_map(folder: Path, size: int) -> None:
     classes[percent == PERCENT_NODATA] = NODATA
     grid = GeoGrid(_CRS, tuple(_TRANSFORM)[:6], size, size)
     kinds = {
-        CLASSES: (classes, RasterFormat("class", "mode", "NO", NODATA, names=CLASS_NAMES)),
-        PROBABILITY: (percent, RasterFormat("probability", "average", "YES", PERCENT_NODATA, "%")),
+        CLASSES: (classes, RasterFormat("class", "mode", NODATA, names=CLASS_NAMES, colours=COLOURS)),
+        PROBABILITY: (percent, RasterFormat("probability", "average", PERCENT_NODATA, unit="%")),
     }
     for name, (values, kind) in kinds.items():
         raster = RasterFile(folder / name, grid, kind)
