@@ -74,9 +74,10 @@ qgis-plugin:
 	rm -r $(DIST)/floodseg_qgis
 	@echo "$(DIST)/floodseg_qgis.zip"
 
-# Thousands of damaged files, commands ended at random, disks and clocks that fail, and half an hour of maps.
+# Thousands of damaged files, commands ended at random, disks and clocks that fail, half an hour of maps, and half an
+# hour of panning in the web app (python tools/soak.py --help: the parts and how long each runs).
 soak: install-dev
-	$(BIN)/python tools/soak.py --minutes 30 --files 2000 --rounds 10 --json runs/soak.json
+	$(BIN)/python tools/soak.py --minutes 30 --files 2000 --rounds 10 --panning 30 --json runs/soak.json
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_cache runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/*.egg-info

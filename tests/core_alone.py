@@ -6,7 +6,8 @@ import sys
 OPTIONAL = (
     "torch", "torchvision", "timm", "accelerate", "safetensors", "huggingface_hub", "tensorboard", "tomli_w", "obstore",
     "geopandas", "pandas", "pyarrow", "dask", "distributed", "onnx", "onnxscript", "onnxruntime", "nncf",
-    "segmentation_models_pytorch", "xarray", "psutil", "torchmetrics", "rio_cogeo", "exactextract",
+    "segmentation_models_pytorch", "xarray", "psutil", "torchmetrics", "rio_cogeo", "exactextract", "starlette",
+    "uvicorn",
 )  # fmt: skip
 
 _ABSENT = f"""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
+from floodseg.app.app_command import add_app_command
 from floodseg.app.benchmark_commands import benchmark
 from floodseg.app.depth_command import add_depth_command
 from floodseg.app.evaluate_command import evaluate
@@ -210,6 +211,7 @@ add_place_commands(app)
 add_exposure_command(app)
 add_series_command(app)
 add_depth_command(app)
+add_app_command(app)
 
 cache = App(name="cache", help="Manage the cache of decoded chips.")
 app.command(cache)

@@ -114,8 +114,7 @@ def product_folder(
             raise RunFolderError(f"{name}: is an input with the name of a product; set another `out_dir`")
     with locked_folder(path):
         check_unfinished(path, overwrite=overwrite, marker=products.marker)
-        for leftover in _leftovers(path):
-            shutil.rmtree(leftover)
+        remove_leftovers(path)
         staging = _make_staging(path)
         try:
             _check_space(path, staging, min_bytes)
@@ -130,8 +129,14 @@ def check_unfinished(path: Path, *, overwrite: bool, marker: str = SUMMARY) -> N
         raise RunFolderError(f"{path}: holds finished products; set `overwrite`, or set another `out_dir`")
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the staging folders of killed runs. The caller holds the lock of the folder, so no other run is active."""
+    for leftover in _leftovers(path):
+        shutil.rmtree(leftover)
+
+
 def _leftovers(path: Path) -> list[Path]:
-    """Return the staging folders of killed runs. The caller holds the lock, so no other run is active."""
+    """Return the staging folders of killed runs."""
     pattern = re.compile(re.escape(_staging_name(path, "")) + "[0-9a-f]{8}")
     return [entry for parent in (path.parent, path) for entry in parent.iterdir() if pattern.fullmatch(entry.name)]
 

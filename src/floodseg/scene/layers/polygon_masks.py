@@ -137,7 +137,7 @@ class VectorLayer:
             if CRS.from_user_input(grid.crs) != self.crs:
                 shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
         # if the extent is unknown, there may be no transformation between the coordinate systems
-        pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
+        pieces = in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {
             "features that are not polygons are left out": others,
             "rings that are not closed are closed": open_rings,
@@ -253,7 +253,7 @@ def _with_margin(extent: Box, crs: CRS) -> Box:
     return west - x_margin, south - y_margin, east + x_margin, north + y_margin
 
 
-def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
+def in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     """Return polygons in pixels of ``grid``, clipped to it and split."""
     transformer = Transformer.from_crs(crs, grid.crs, always_xy=True)
     target = CRS.from_user_input(grid.crs)

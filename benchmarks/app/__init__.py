@@ -1,0 +1,1 @@
+"""Speed and memory of the local web app."""
