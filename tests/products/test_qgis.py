@@ -19,7 +19,7 @@ from floodseg.scene.acquisition import Acquisition
 PYTHON = "/usr/bin/python3"
 """The Python that the distribution builds PyQGIS for."""
 SCRIPT = Path(__file__).with_name("qgis_layers.py")
-BLUE, DARK = "#1f78b4", "#0d2864"
+BLUE, DARK = "#1f78b4", "#081d58"
 
 
 @pytest.fixture(scope="module")

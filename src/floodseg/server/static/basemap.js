@@ -35,6 +35,7 @@ async function countries() {
   const atlas = await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).json();
   const { feature, mesh } = globalThis.topojson;
   const areas = feature(atlas, atlas.objects.countries);
+  areas.features.forEach(unwrap);
   return {
     sources: {
       countries: { ...geojson(areas), attribution: "Natural Earth" },
@@ -49,22 +50,47 @@ async function countries() {
         source: "names",
         type: "symbol",
         maxzoom: 9,
-        layout: { "text-field": ["get", "name"], "text-font": ["sans-serif"], "text-size": 12 },
+        layout: {
+          "text-field": ["get", "name"], "text-font": ["sans-serif"], "text-size": 12, "symbol-sort-key": ["get", "rank"],
+        },
         paint: { "text-color": COLOURS.name, "text-halo-color": COLOURS.land, "text-halo-width": 1.5 },
       },
     ],
   };
 }
 
-/** Place of a country's name: the middle of the bounds of its longest ring. */
+function polygonsOf({ type, coordinates }) {
+  return type === "Polygon" ? [coordinates] : coordinates;
+}
+
+/** Let rings that cross the antimeridian go on beyond 180 degrees, instead of back around the world. */
+function unwrap({ geometry }) {
+  for (const polygon of polygonsOf(geometry)) {
+    // the atlas describes Antarctica by its coast and by a ring at the pole
+    const rings = polygon.filter((ring) => ring.some(([, lat]) => lat > -89));
+    rings.forEach(unwrapRing);
+    polygon.splice(0, polygon.length, ...rings);
+  }
+}
+
+function unwrapRing(ring) {
+  let last = ring[0][0];
+  for (const point of ring) {
+    point[0] -= 360 * Math.round((point[0] - last) / 360);
+    last = point[0];
+  }
+  // a coast around the pole is closed along the lower edge of the map
+  if (Math.abs(last - ring[0][0]) > 180) ring.push([last, -90], [ring[0][0], -90], ring[0]);
+}
+
+/** Place of a country's name: the middle of the bounds of its longest ring. Long rings come first. */
 function namePoint({ geometry, properties }) {
-  const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
-  const ring = polygons.map((rings) => rings[0]).reduce((best, next) => (next.length > best.length ? next : best));
+  const ring = polygonsOf(geometry).map((rings) => rings[0]).reduce((best, next) => (next.length > best.length ? next : best));
   const middle = [0, 1].map((axis) => {
     const values = ring.map((point) => point[axis]);
     return (Math.min(...values) + Math.max(...values)) / 2;
   });
-  return { type: "Feature", properties: { name: properties.name }, geometry: { type: "Point", coordinates: middle } };
+  return { type: "Feature", properties: { name: properties.name, rank: -ring.length }, geometry: { type: "Point", coordinates: middle } };
 }
 
 /** Layers of `basemap.pmtiles`: pictures as they are, vectors as areas and lines. */
