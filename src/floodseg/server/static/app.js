@@ -17,7 +17,7 @@ const style = await load(() => basemapStyle(info));
 export const view = new MapView("map", style, { label: "Map. Arrow keys move it, plus and minus zoom, Enter takes its centre." });
 const watch = new JobWatch(onJobs, onJobDone);
 const jobPanel = new JobPanel(watch);
-let scenes = [];
+let found = { scenes: [], problems: [] };
 let opened = null;
 
 /** Run the first requests; without them there is no page. */
@@ -44,9 +44,15 @@ async function route() {
   else if (state.page === "new") panel.replaceChildren(...newMapPanel(info, onStart));
   else if (state.page === "jobs") panel.replaceChildren(...jobPanel.content);
   else await showList();
-  if (!state.scene) document.title = `${TITLES[state.page] ?? TITLES.maps} – floodseg`;
+  if (!state.scene) name(TITLES[state.page] ?? TITLES.maps);
   panel.scrollTop = 0;
   if (focusInside) panel.focus();
+}
+
+/** Name the page for the window and for screen readers. */
+function name(title) {
+  document.title = `${title} – floodseg`;
+  announce(title);
 }
 
 function markPage(page) {
@@ -57,13 +63,14 @@ function markPage(page) {
 }
 
 async function loadScenes() {
-  ({ scenes } = await getJson("api/scenes"));
+  found = await getJson("api/scenes");
 }
 
 async function showList() {
   await loadScenes();
-  panel.replaceChildren(...sceneList(scenes));
+  panel.replaceChildren(...sceneList(found));
   await view.ready;
+  const { scenes } = found;
   view.setFootprints(scenes);
   const bounds = scenes.map((scene) => scene.bounds).filter(Boolean);
   if (!bounds.length) return;
@@ -75,10 +82,9 @@ async function openScene(state) {
   panel.replaceChildren(element("p", {}, "Loading …"));
   const [scene] = await Promise.all([getJson(`api/scenes/${encodeURIComponent(state.scene)}`), loadScenes(), view.ready]);
   view.setFootprints([]);
-  opened = new SceneView({ view, style, panel, scene, scenes });
-  document.title = `${scene.name} – floodseg`;
+  opened = new SceneView({ view, style, panel, scene, scenes: found.scenes });
   await opened.open(state);
-  announce(`Map ${scene.name} is open`);
+  name(`Map ${scene.name}`);
 }
 
 function onJobs(jobs) {

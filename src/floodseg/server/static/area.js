@@ -1,7 +1,7 @@
 /** An area that is drawn on the map or typed as coordinates, and its numbers. */
 
 import { postJson } from "./api.js";
-import { areaTable, depthReport, histogram } from "./charts.js";
+import { areaTable, depthRows, histogram } from "./charts.js";
 import { announce, element, guarded } from "./dom.js";
 
 const DIGITS = 5;
@@ -84,11 +84,11 @@ export class AreaTool {
     const body = { type: "Polygon", coordinates: [[...corners, corners[0]]] };
     const answer = await postJson(`api/scenes/${this.scene.id}/areas`, body);
     this.draw(false);
-    const parts = [areaTable(answer.areas)];
-    if (answer.histogram) parts.push(histogram(answer.histogram));
-    if (answer.depth) parts.push(...depthReport(answer.depth));
+    const { areas, depth } = answer;
+    const water = depth && depthRows({ mean: depth.mean_m, maximum: depth.max_m, volume: depth.volume_m3 });
+    const parts = [areaTable(areas), water, histogram(answer.histogram)];
     this.result.replaceChildren(element("h3", {}, "Within the area"), ...parts.filter(Boolean));
-    announce(answer.areas.map(({ name, km2 }) => `${name} ${km2.toFixed(2)} square kilometres`).join(", "));
+    announce(areas.map(({ name, km2 }) => `${name} ${km2.toFixed(2)} square kilometres`).join(", "));
   }
 
   #set(corners) {

@@ -38,13 +38,21 @@ export function valueTable(rows) {
   return element("table", {}, element("tbody", {}, rows.map(row)));
 }
 
-/** Mean and largest depth, volume, and areas by class of depth, where the server gives them. */
-export function depthReport(depth) {
-  const rows = [["Mean depth", "mean_m", "m"], ["Largest depth", "max_m", "m"], ["Volume of water", "volume_m3", "m³"]];
-  const known = rows.filter(([, key]) => depth[key] !== null && depth[key] !== undefined);
-  const table = valueTable(known.map(([title, key, unit]) => [title, `${formatNumber(depth[key], unit === "m³" ? 0 : 2)} ${unit}`]));
-  const classes = (depth.classes ?? []).map(({ label, color, km2 }) => ({ name: label, color, km2 }));
-  return [table, classes.length ? areaTable(classes) : null];
+/** Depth of an area: mean, largest, and volume. */
+export function depthRows({ mean, maximum, volume }) {
+  return valueTable([
+    ["Mean depth", `${formatNumber(mean)} m`],
+    ["Largest depth", `${formatNumber(maximum)} m`],
+    ["Volume of water", `${formatNumber(volume, 0)} m³`],
+  ]);
+}
+
+/** Depth of a map: totals, and areas by class of depth. */
+export function depthReport({ area_km2: area, volume_m3: volume, depth_m: depth, depth_classes: classes }) {
+  const range = ({ above_m: low, up_to_m: high }) => (high === null ? `above ${low} m` : `${low} to ${high} m`);
+  const row = (entry) => [range(entry), `${formatNumber(entry.area_km2)} km²`];
+  const known = `${formatNumber(area.with_depth)} of ${formatNumber(area.flood)} km² of flood`;
+  return [depthRows({ ...depth, volume }), valueTable([["Area with a depth", known], ...classes.map(row)])];
 }
 
 /** Histogram of the water probability. Bars are drawn on a scale of square roots, so that rare values show. */

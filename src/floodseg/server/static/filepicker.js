@@ -29,7 +29,7 @@ export class FilePicker {
 
   async #show(folder, path) {
     const query = new URLSearchParams({ folder, path });
-    const { folders, files } = await getJson(`api/files?${query}`);
+    const { folders, files, left_out: leftOut } = await getJson(`api/files?${query}`);
     this.place.textContent = [folder, path].filter(Boolean).join("/");
     const inside = (name) => [path, name].filter(Boolean).join("/");
     const up = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
@@ -38,8 +38,9 @@ export class FilePicker {
     this.list.replaceChildren(
       ...(canGoUp ? [this.#entry("../", "up", back)] : []),
       ...folders.map((name) => this.#entry(`${name}/`, "", () => this.#show(folder, inside(name)))),
-      ...files.map((file) => this.#entry(file.path.split("/").at(-1), formatBytes(file.bytes), () => this.#choose(file.path))),
+      ...files.map((file) => this.#entry(file.path.split("/").at(-1), file.bytes === null ? "" : formatBytes(file.bytes), () => this.#choose(file.path))),
     );
+    if (leftOut) this.list.append(element("li", {}, `${leftOut} more entries are not shown.`));
     if (!this.list.children.length) this.list.append(element("li", {}, "No rasters or vectors here."));
     this.list.querySelector("button")?.focus();
   }

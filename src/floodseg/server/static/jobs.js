@@ -81,12 +81,13 @@ export class JobPanel {
       row.node.remove();
       this.#rows.delete(id);
     }
-    for (const job of jobs) {
+    jobs.forEach((job, i) => {
       if (!this.#rows.has(job.id)) this.#rows.set(job.id, new JobRow(job, this.watch));
       const row = this.#rows.get(job.id);
       row.update(job);
-      if (!row.node.isConnected) this.list.append(row.node);
-    }
+      // rows that are there stay in place, since a moved element loses the focus
+      if (!row.node.isConnected) this.list.insertBefore(row.node, this.list.children[i] ?? null);
+    });
   }
 }
 

@@ -5,15 +5,18 @@ import { element } from "./dom.js";
 import { POLYGONS } from "./mapview.js";
 
 const IMAGES = ["optical", "sar_vv", "sar"];
+/** Layers that are drawn above the images, bottom first. */
+const PRODUCTS = ["water_probability", "flood", "depth"];
 const WATER = [1, 2]; // codes of flood and permanent water
 const CLASSES_OPACITY = 0.8;
 
 /** Layers of a scene in drawing order, bottom first, with the polygons on top. */
 export function layersOf(scene) {
+  const layers = scene.layers.toSorted((a, b) => PRODUCTS.indexOf(a.name) - PRODUCTS.indexOf(b.name));
   const classes = scene.areas.filter(({ code }) => WATER.includes(code));
-  if (!classes.length) return scene.layers;
+  if (!classes.length) return layers;
   const legend = classes.map(({ name, color }) => ({ label: name, color }));
-  return [...scene.layers, { name: POLYGONS, title: "Outlines of water", kind: "polygons", legend }];
+  return [...layers, { name: POLYGONS, title: "Outlines of water", kind: "polygons", legend }];
 }
 
 /** Default choice: the first image below the classes. */
@@ -66,14 +69,13 @@ function layerRow(layer, choice, notify) {
   return element("li", {}, box, element("label", { for: id }, title(layer)), details);
 }
 
-function title({ title, unit, date }) {
-  const day = date ? ` (${date.slice(0, 10)})` : "";
-  return `${title}${unit ? `, ${unit}` : ""}${day}`;
+function title({ title, date }) {
+  return date ? `${title}, ${date.slice(0, 10)}` : title;
 }
 
-function legend({ kind, legend: entries, unit }) {
-  if (!entries?.length) return null;
-  if (kind === "ramp") return rampLegend(entries, unit);
+function legend({ kind, legend: entries }) {
+  if (!entries?.length || kind === "rgb") return null;
+  if (kind === "ramp") return rampLegend(entries);
   const items = entries.map((entry) => element("li", {}, swatch(entry), ` ${entry.label}`));
   return element("ul", { class: "legend" }, items);
 }

@@ -4,6 +4,8 @@ import { postJson } from "./api.js";
 import { element, guarded } from "./dom.js";
 import { FilePicker } from "./filepicker.js";
 
+/** Settings that are not folded away. */
+const FIRST = ["sar", "optical", "place", "date", "radius", "model"];
 const KINDS = [["predict", "Files on this computer"], ["map", "A place and a date"]];
 
 /** Panel with the form; `onStart(job)` is called with the new job. */
@@ -15,12 +17,12 @@ export function newMapPanel(info, onStart) {
   let kind = "predict";
   const show = (chosen) => {
     kind = chosen;
-    inputs = info.settings.filter((setting) => (setting.kind ?? ["predict"]).includes(kind)).map((setting) => field(setting, picker));
-    fields.replaceChildren(...inputs.filter(({ more }) => !more).map(({ node }) => node));
-    const more = inputs.filter((input) => input.more).map(({ node }) => node);
-    if (more.length) fields.append(element("details", {}, element("summary", {}, "More settings"), more));
+    const settings = kind === "map" ? info.map_settings : info.settings;
+    inputs = settings.map((setting) => field(setting, picker));
+    const nodes = (first) => inputs.filter(({ name }) => FIRST.includes(name) === first).map(({ node }) => node);
+    fields.replaceChildren(...nodes(true), element("details", {}, element("summary", {}, "More settings"), nodes(false)));
   };
-  const name = element("input", { id: "job-name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", maxlength: 100, value: defaultName() });
+  const name = element("input", { id: "job-name", required: true, maxlength: 80, value: defaultName() });
   const send = async (event) => {
     event.preventDefault();
     const settings = Object.fromEntries(inputs.map(({ name, read }) => [name, read()]).filter(([, value]) => value !== null));
@@ -32,7 +34,7 @@ export function newMapPanel(info, onStart) {
     element(
       "form", { onsubmit: guarded(send), "aria-label": "New map" },
       kinds.length > 1 ? kindChoice(kinds, show) : null,
-      element("div", { class: "field" }, element("label", { for: "job-name" }, "Name of the map"), name, help("name", "Name of the new folder: letters, digits, dots, dashes and underscores.")),
+      element("div", { class: "field" }, element("label", { for: "job-name" }, "Name of the map"), name, help("name", "Name of the new folder.")),
       fields,
       element("button", { class: "primary" }, "Start"),
     ),
@@ -57,11 +59,11 @@ function help(name, text) {
 /** A setting with its label and explanation; `read()` returns its value, or null if it is not set. */
 function field(setting, picker) {
   const id = `setting-${setting.name}`;
-  const common = { id, "aria-describedby": setting.help ? `help-${setting.name}` : null, required: setting.required };
+  const common = { id, "aria-describedby": setting.help ? `help-${setting.name}` : null };
   const { input, extra, read } = MAKERS[setting.type](setting, common, picker);
-  const label = element("label", { for: id }, setting.title, setting.required ? " (required)" : "");
+  const label = element("label", { for: id }, setting.title);
   const node = element("div", { class: `field ${setting.type}` }, label, input, extra ?? null, setting.help ? help(setting.name, setting.help) : null);
-  return { name: setting.name, node, read, more: setting.more };
+  return { name: setting.name, node, read };
 }
 
 const unlessDefault = (value, setting) => (value === (setting.default ?? null) ? null : value);

@@ -16,7 +16,7 @@ export function scenePanel(scene, { choice, before, others, tool, actions }) {
     facts(scene),
     ...(located ? mapSections(scene, { choice, before, others, tool, actions }) : [withoutPlace()]),
     section("Areas by class", { name: "areas" }, areaTable(scene.areas)),
-    scene.depth ? section("Water depth", { name: "depth" }, ...depthReport(scene.depth).filter(Boolean)) : null,
+    scene.depth ? section("Water depth", { name: "depth" }, depthReport(scene.depth)) : null,
     scene.exposure?.length ? section("Exposure", { name: "exposure" }, exposureTable(scene.exposure)) : null,
     scene.histogram ? section("Water probability", { name: "histogram" }, histogram(scene.histogram)) : null,
     section("Downloads", { name: "downloads" }, downloads(scene)),
@@ -29,9 +29,19 @@ function facts(scene) {
     ["Image", formatDate(scene.datetime)],
     ["Mapped", formatDate(scene.mapped)],
     ["Model", scene.model],
-    ["Valid", scene.valid_share === null ? "–" : `${formatNumber(100 * scene.valid_share, 1)} %`],
+    ["Valid", percent(scene.valid_share)],
   ];
+  if (scene.sensor_shares) rows.push(["Decided by", sensorText(scene.sensor_shares)]);
   return element("dl", { class: "facts" }, rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+function percent(share) {
+  return share === null || share === undefined ? "–" : `${formatNumber(100 * share, 1)} %`;
+}
+
+/** Weights of the sensors: shares of the pixels that both, radar alone or the optical image alone decided. */
+function sensorText({ both, sar, optical }) {
+  return `both sensors ${percent(both)}, radar alone ${percent(sar)}, the optical image alone ${percent(optical)}`;
 }
 
 function mapSections(scene, { choice, before, others, tool, actions }) {
@@ -68,11 +78,13 @@ function comparison(scene, { before, others, onBefore }) {
 }
 
 function exposureTable(rows) {
-  const row = ({ title, value, unit, total }) => {
-    const of = total === null || total === undefined ? "" : ` of ${formatNumber(total, 1)}`;
-    return element("tr", {}, element("th", { scope: "row" }, title), element("td", {}, `${formatNumber(value, 1)}${of} ${unit ?? ""}`));
+  const row = ({ category, item, unit, total_in_area: total, affected, not_seen: unseen }) => {
+    const name = item && item !== category ? `${category}: ${item}` : category;
+    const cells = [affected, unseen, total].map((value) => element("td", {}, formatNumber(value, 1)));
+    return element("tr", {}, element("th", { scope: "row" }, `${name.replaceAll("_", " ")} (${unit})`), cells);
   };
-  return element("table", {}, element("tbody", {}, rows.map(row)));
+  const heads = ["Exposed", "Affected", "Not seen", "In the area"].map((text) => element("th", { scope: "col" }, text));
+  return element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map(row)));
 }
 
 function downloads(scene) {

@@ -2,8 +2,13 @@
 
 import { element, formatDate, formatNumber } from "./dom.js";
 
-/** Panel with all maps, newest first. */
-export function sceneList(scenes) {
+/** Panel with all maps, newest first, and a sentence on each one that cannot be read. */
+export function sceneList({ scenes, problems }) {
+  const bad = problems.map((problem) => element("p", { class: "problem" }, problem));
+  return [...finished(scenes), ...bad];
+}
+
+function finished(scenes) {
   const title = element("h1", {}, "Finished maps");
   if (!scenes.length) {
     const hint = element("p", {}, "The folder holds no finished map. ", element("a", { href: "#page=new" }, "Start a map"), ".");

@@ -10,6 +10,7 @@ function rowsOf(value) {
   if (value.probability !== null && value.probability !== undefined) rows.push(["Water probability", `${value.probability} %`]);
   if (value.depth_m !== null && value.depth_m !== undefined) rows.push(["Water depth", `${formatNumber(value.depth_m)} m`]);
   for (const [band, number] of Object.entries(value.sar_db ?? {})) rows.push([`Radar ${band}`, `${formatNumber(number)} dB`]);
+  for (const [band, number] of Object.entries(value.sar_before_db ?? {})) rows.push([`Radar ${band} before`, `${formatNumber(number)} dB`]);
   for (const [band, number] of Object.entries(value.reflectance ?? {})) rows.push([`Reflectance ${band}`, formatNumber(number, 4)]);
   return rows;
 }
