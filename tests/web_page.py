@@ -1,13 +1,7 @@
 """A page of ``floodseg app`` in a browser: what the tests do and see there."""
 
 import io
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,21 +29,6 @@ PROJECT = """async ([lon, lat]) => {
 }"""
 
 
-@contextmanager
-def running_app(folder: Path, *flags: str) -> Iterator[str]:
-    """Run ``floodseg app`` on a folder and yield its address; it ends with the block."""
-    command = [sys.executable, "-m", "floodseg", "app", "--dir", str(folder), "--port", "0", "--no-open", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as app:
-        try:
-            assert app.stdout is not None
-            line = app.stdout.readline()
-            found = re.search(r"http://\S+/", line)
-            assert found is not None, line
-            yield found[0]
-        finally:
-            app.terminate()
-
-
 @dataclass
 class AppPage:
     """A page at an address of the app, with what it requested and reported."""
@@ -72,7 +51,8 @@ class AppPage:
 
     @property
     def hash(self) -> dict[str, str]:
-        text = urlsplit(self.page.url).fragment
+        # the address that the browser driver knows is a little late
+        text: str = self.page.evaluate("location.hash.slice(1)")
         return dict(part.split("=", 1) for part in text.split("&") if part)
 
     def api(self, path: str) -> Any:

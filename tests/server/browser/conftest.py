@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app_server import AppProcess
 from exported_models import shared_folder
 
 SIZE = {"width": 1000, "height": 650}
@@ -49,10 +50,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(demo: Path, chromium: str) -> Iterator[str]:
     """Address of the app on the folder of the demo."""
-    from web_page import running_app
-
-    with running_app(demo) as found:
-        yield found
+    with AppProcess(demo) as process:
+        yield process.address
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,8 @@ async function route() {
   clearError();
   const state = readHash();
   if (opened && state.scene === opened.scene.id) return opened.apply(state);
-  const focusInside = panel.contains(document.activeElement);
+  // the focused link goes away with the content of the panel
+  if (panel.contains(document.activeElement)) panel.focus();
   opened?.close();
   opened = null;
   markPage(state.page);
@@ -46,7 +47,6 @@ async function route() {
   else await showList();
   if (!state.scene) name(TITLES[state.page] ?? TITLES.maps);
   panel.scrollTop = 0;
-  if (focusInside) panel.focus();
 }
 
 /** Name the page for the window and for screen readers. */

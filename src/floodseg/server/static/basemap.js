@@ -2,6 +2,7 @@
 
 import * as maplibregl from "./vendor/maplibre-gl.mjs";
 import { address } from "./api.js";
+import { loadScript } from "./dom.js";
 
 const COLOURS = { sea: "#dbe5ec", land: "#f6f4ee", border: "#a9a398", name: "#5a554b", casing: "#ffffff", mark: "#a3195b" };
 const EMPTY = { type: "FeatureCollection", features: [] };
@@ -30,7 +31,7 @@ function geojson(data) {
 async function countries() {
   const [packed] = await Promise.all([
     fetch("static/vendor/countries-50m.json.gz"),
-    import("./vendor/topojson-client.min.js"),
+    loadScript("static/vendor/topojson-client.min.js"),
   ]);
   const atlas = await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).json();
   const { feature, mesh } = globalThis.topojson;
@@ -95,7 +96,7 @@ function namePoint({ geometry, properties }) {
 
 /** Layers of `basemap.pmtiles`: pictures as they are, vectors as areas and lines. */
 async function ownBasemap() {
-  await import("./vendor/pmtiles.js");
+  await loadScript("static/vendor/pmtiles.js");
   const { PMTiles, Protocol, TileType } = globalThis.pmtiles;
   const archive = new PMTiles(address("basemap.pmtiles"));
   const protocol = new Protocol();

@@ -72,3 +72,11 @@ export function formatBytes(bytes) {
   if (bytes < 1e6) return `${formatNumber(Math.max(bytes / 1e3, 0.1), 1)} kB`;
   return bytes < 1e9 ? `${formatNumber(bytes / 1e6, 1)} MB` : `${formatNumber(bytes / 1e9, 1)} GB`;
 }
+
+/** Run a classic script, which adds itself to the global object. */
+export function loadScript(path) {
+  return new Promise((resolve, reject) => {
+    const refuse = () => reject(new Error(`${path} cannot be loaded; reload the page`));
+    document.head.append(element("script", { src: path, onload: resolve, onerror: refuse }));
+  });
+}

@@ -64,7 +64,8 @@ function layerRow(layer, choice, notify) {
     percent.textContent = `${slider.value} %`;
     details.hidden = !box.checked;
   };
-  details.append(element("div", { class: "opacity" }, slider, percent), legend(layer) ?? "");
+  const hint = layer.minzoom ? element("p", { class: "help" }, "The file has no overviews: zoom in if nothing is shown.") : "";
+  details.append(element("div", { class: "opacity" }, slider, percent), legend(layer) ?? "", hint);
   show();
   return element("li", {}, box, element("label", { for: id }, title(layer)), details);
 }

@@ -1,6 +1,7 @@
 /** Comparison of two sides of the map with a divider that is moved by mouse, finger or arrow keys. */
 
 import * as maplibregl from "./vendor/maplibre-gl.mjs";
+import { loadScript } from "./dom.js";
 import { MapView } from "./mapview.js";
 
 const STEP = 0.02;
@@ -8,7 +9,7 @@ const STEP = 0.02;
 /** The compare plugin is a classic script that adds itself to a global `maplibregl`. */
 async function compareClass() {
   globalThis.maplibregl ??= { ...maplibregl };
-  if (!globalThis.maplibregl.Compare) await import("./vendor/maplibre-gl-compare.js");
+  if (!globalThis.maplibregl.Compare) await loadScript("static/vendor/maplibre-gl-compare.js");
   return globalThis.maplibregl.Compare;
 }
 
