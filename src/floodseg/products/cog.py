@@ -20,8 +20,8 @@ COLOURS = {
     EXCLUDED: (140, 140, 140, 255),
     NODATA: (0, 0, 0, 0),
 }
-"""RGBA colours of the codes of ``flood.tif``. Each pair of land, flood and permanent water has a contrast of at least 3:1,
-also for people with deuteranopia or protanopia."""
+"""RGBA colours of the codes of ``flood.tif``. Each pair of land, flood and permanent water has a contrast of at least
+3:1, also for people with deuteranopia or protanopia."""
 
 
 class RasterFile:

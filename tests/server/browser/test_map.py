@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.warp import transform
 
 from floodseg.products.cog import COLOURS
-from floodseg.products.strips import CLASS_NAMES, FLOOD, LAND, PERMANENT_WATER
+from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, PERMANENT_WATER
 from web_page import AppPage, close, inner_place, raster_values
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,18 @@ def test_classes_have_their_colours(app: AppPage, demo: Path, code: int) -> None
     place = inner_place(demo / "flood/flood.tif", code)
     app.open_scene("flood", "flood:1")
     assert close(app.colour(*place), COLOURS[code][:3])
+
+
+def test_excluded_areas_are_hatched(app: AppPage, demo: Path) -> None:
+    """The map is zoomed in, so that the screen around the place shows nothing else."""
+    lon, lat = inner_place(demo / "flood/flood.tif", EXCLUDED)
+    app.open_scene("flood", "flood:1", lon=f"{lon:.6f}", lat=f"{lat:.6f}", zoom="15")
+    x, y = app.on_screen(lon, lat)
+    picture = app.page.screenshot(clip={"x": x - 16, "y": y - 16, "width": 32, "height": 32})
+    colours = {colour for _, colour in Image.open(io.BytesIO(picture)).convert("RGB").getcolors() or []}
+    assert colours == {COLOURS[EXCLUDED][:3], (255, 255, 255)}
+    swatch = app.page.locator(".legend li", has_text="excluded").locator(".swatch")
+    assert "repeating-linear-gradient" in swatch.evaluate("each => each.style.background")
 
 
 def test_opacity_mixes_a_layer_with_the_one_below(app: AppPage, demo: Path) -> None:
@@ -191,7 +204,11 @@ def test_area_typed_as_coordinates(app: AppPage, demo: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("11.95 45.0", "needs at least 3 corners"), ("11.95 north", '"11.95 north" is no corner'), ("1 1\n2 1\n2 2", "no pixel")],
+    [
+        ("11.95 45.0", "needs at least 3 corners"),
+        ("11.95 north", '"11.95 north" is no corner'),
+        ("1 1\n2 1\n2 2", "no pixel"),
+    ],
 )
 def test_area_that_cannot_be_used_is_explained(app: AppPage, text: str, sentence: str) -> None:
     app.open_scene("flood", "flood:1")

@@ -97,7 +97,8 @@ def test_world_is_drawn_on_both_sides_of_the_antimeridian(app: AppPage) -> None:
 def test_own_basemap_is_drawn(open_app: Any, tmp_path: Path, kind: str) -> None:
     picture = BytesIO()
     Image.new("RGB", (256, 256), RED).save(picture, "PNG")
-    tiles = {"pictures": (picture.getvalue(), 2, {}), "vectors": (water_tile(), 1, {"vector_layers": [{"id": "water"}]})}
+    layers = {"vector_layers": [{"id": "water"}]}
+    tiles = {"pictures": (picture.getvalue(), 2, {}), "vectors": (water_tile(), 1, layers)}
     file = tmp_path / "base.pmtiles"
     file.write_bytes(pmtiles(*tiles[kind]))
     app = open_app("--basemap", str(file))

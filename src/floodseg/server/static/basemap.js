@@ -114,7 +114,7 @@ async function ownBasemap() {
   const names = (metadata.vector_layers ?? []).map((layer) => layer.id);
   return {
     sources: { own: { type: "vector", url, attribution } },
-    layers: [...names.map(ownAreas), ...names.map(ownLines)],
+    layers: [...names.map(ownAreas), ...names.map(ownLines), ...names.filter((name) => /place/i.test(name)).map(ownNames)],
   };
 }
 
@@ -128,6 +128,13 @@ function ownLines(name) {
   const filter = ["==", ["geometry-type"], "LineString"];
   const paint = { "line-color": COLOURS.border, "line-width": 1 };
   return { id: `own-${name}-lines`, source: "own", "source-layer": name, type: "line", filter, paint };
+}
+
+/** Names of towns and countries; those of other layers would cover the map. */
+function ownNames(name) {
+  const layout = { "text-field": ["get", "name"], "text-font": ["sans-serif"], "text-size": 12 };
+  const paint = { "text-color": COLOURS.name, "text-halo-color": COLOURS.land, "text-halo-width": 1.5 };
+  return { id: `own-${name}-names`, source: "own", "source-layer": name, type: "symbol", layout, paint };
 }
 
 /** Outlines of the finished maps, and a point for each, since outlines are tiny on a map of the world. */
