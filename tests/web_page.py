@@ -83,6 +83,11 @@ class AppPage:
         """Wait until the map has all tiles and has drawn them."""
         self.page.evaluate(IDLE)
 
+    def idle_before(self) -> None:
+        """Wait until the map on the left of the divider has its tiles."""
+        self.wait_until(lambda: any(f"/tiles/{self.hash['before']}/" in url for url in self.requests))
+        self.page.wait_for_load_state("networkidle")
+
     def section(self, name: str) -> Locator:
         """A section of the panel, unfolded."""
         found = self.page.locator(f"[data-section={name}]")
@@ -104,7 +109,7 @@ class AppPage:
         colour: tuple[int, int, int] = picture.getpixel((int(x), int(y)))  # type: ignore[assignment]
         return colour
 
-    def wait_until(self, condition: Any, seconds: float = 20) -> None:
+    def wait_until(self, condition: Any, seconds: float = 60) -> None:
         """Wait until a function returns a true value."""
         end = time.monotonic() + seconds
         while not condition():

@@ -14,6 +14,8 @@ from app_server import AppProcess
 from exported_models import shared_folder
 
 SIZE = {"width": 1000, "height": 650}
+TIMEOUT_MS = 90_000
+"""WebGL in software is slow on a machine that does other things at the same time."""
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,7 @@ def app(browser: object, address: str) -> Iterator[object]:
     from web_page import AppPage
 
     context = browser.new_context(viewport=SIZE)  # type: ignore[attr-defined]
+    context.set_default_timeout(TIMEOUT_MS)
     page = AppPage(context.new_page(), address)
     yield page
     context.close()

@@ -77,9 +77,7 @@ def test_outlines_of_water_are_drawn(app: AppPage) -> None:
     app.open_scene("flood", "")
     bare = app.page.locator("#map").screenshot()
     app.page.get_by_label("Outlines of water", exact=True).check()
-    app.page.wait_for_timeout(500)
-    app.idle()
-    assert app.page.locator("#map").screenshot() != bare
+    app.wait_until(lambda: app.page.locator("#map").screenshot() != bare)
     assert any(url.endswith("/polygons") for url in app.requests)
 
 
@@ -117,8 +115,8 @@ def test_swipe_between_before_and_after(app: AppPage, demo: Path) -> None:
     app.open_scene("earlier", "flood:1", before=f"{scene['id']}/sar_before_vv", swipe="0.02")
     handle = app.page.get_by_role("slider", name="Divider")
     handle.wait_for()
-    app.page.wait_for_timeout(1000)
     app.idle()
+    app.idle_before()
     assert close(app.colour(*place), COLOURS[FLOOD][:3])
     box = app.page.locator("#view").bounding_box()
     grip = handle.bounding_box()

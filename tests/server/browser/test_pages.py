@@ -77,9 +77,9 @@ def test_map_from_files_is_followed_and_opened(app: AppPage, demo: Path) -> None
     assert app.page.get_by_label("Radar image", exact=True).input_value() == str(demo / "scene/sar.tif")
     app.page.get_by_label("Model", exact=True).select_option("s1-lite")
     row = start(app, "from-files")
-    app.wait_until(lambda: "running" in row.inner_text() and row.locator("progress").is_visible(), 60)
-    app.wait_until(lambda: "megapixels" in row.locator(".phase").inner_text(), 60)
-    row.get_by_role("link", name="Open the map").click(timeout=90_000)
+    app.wait_until(lambda: "running" in row.inner_text() and row.locator("progress").is_visible())
+    app.wait_until(lambda: "megapixels" in row.locator(".phase").inner_text())
+    row.get_by_role("link", name="Open the map").click()
     app.page.wait_for_selector("#layer-flood")
     assert app.page.locator("#panel h1").inner_text() == "from-files"
     assert json.loads((demo / "from-files/summary.json").read_text())["model"] == "s1-lite"
@@ -92,7 +92,7 @@ def test_failed_job_shows_the_sentence_of_the_terminal(app: AppPage, demo: Path)
     app.open("page=new")
     choose(app, "Radar image", "scene/", "dem.tif")
     row = start(app, "fails")
-    app.wait_until(lambda: row.locator(".state").inner_text() == "failed", 60)
+    app.wait_until(lambda: row.locator(".state").inner_text() == "failed")
     assert terminal.strip().endswith(row.locator(".job-error").inner_text())
 
 
@@ -120,7 +120,7 @@ def test_jobs_wait_in_a_queue_and_are_cancelled(app: AppPage, demo: Path) -> Non
     app.page.get_by_role("button", name="Cancel first").click()
     began = time.monotonic()
     app.wait_until(lambda: app.page.locator("#active-jobs").is_hidden())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert [path for name in ("first", "second") for path in (demo / name).glob("[!.]*")] == []
 
 
