@@ -22,7 +22,7 @@ export async function showValues(view, scene, { lng, lat }) {
   const rows = rowsOf(value);
   const shown = rows.slice(0, 5);
   const more = rows.slice(5);
-  const folded = more.length ? element("details", {}, element("summary", {}, "All bands"), valueTable(more)) : null;
+  const folded = more.length ? element("details", {}, element("summary", {}, "More values"), valueTable(more)) : null;
   const content = element("div", { class: "values" }, element("p", {}, place), valueTable(shown), folded);
   view.popup({ lng, lat }, content, `Values at ${place}: ${shown.map((row) => row.join(" ")).join(", ")}`);
 }
