@@ -19,7 +19,7 @@ from pyqgis import PYTHON, environment
 
 SCRIPT = Path(__file__).with_name("qgis_layers.py")
 GREY = "#404040"
-BLUE, DARK = "#1f78b4", "#0d2864"
+BLUE, DARK = "#1f78b4", "#081d58"
 
 
 def write_products(out: Path, *, knows_permanent_water: bool) -> None:

@@ -25,7 +25,7 @@ def test_classes_have_their_names_and_colours() -> None:
     style = ElementTree.fromstring(raster_styles(CLASS_NAMES | {FLOOD: "open water"})["flood.tif"])
     entries = [(entry.get("value"), entry.get("label"), entry.get("color")) for entry in style.iter("paletteEntry")]
     assert entries == [
-        ("0", "land", "#efe9da"), ("1", "open water", "#1f78b4"), ("2", "permanent water", "#0d2864"),
+        ("0", "land", "#efe9da"), ("1", "open water", "#1f78b4"), ("2", "permanent water", "#081d58"),
         ("3", "excluded", "#8c8c8c"),
     ]  # fmt: skip
     assert all(bytes.fromhex(str(colour)[1:]) == bytes(COLOURS[int(str(code))][:3]) for code, _, colour in entries)

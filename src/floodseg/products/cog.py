@@ -16,11 +16,12 @@ from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WA
 COLOURS = {
     LAND: (239, 233, 218, 255),
     FLOOD: (31, 120, 180, 255),
-    PERMANENT_WATER: (13, 40, 100, 255),
+    PERMANENT_WATER: (8, 29, 88, 255),
     EXCLUDED: (140, 140, 140, 255),
     NODATA: (0, 0, 0, 0),
 }
-"""RGBA colours of the codes of ``flood.tif``; they differ in lightness and in hue."""
+"""RGBA colours of the codes of ``flood.tif``. Each pair of land, flood and permanent water has a contrast of at least
+3:1, also for people with deuteranopia or protanopia."""
 
 
 class RasterFile:

@@ -124,7 +124,7 @@ def _product_layers(scene: MapFolder, depth: Path | None) -> Iterator[Layer]:
 
         palette = palettes.StepPalette(DEPTH_LIMITS, DEPTH_COLOURS, tuple(class_labels()))
         file = _product(depth / DEPTH, scene.grid, math.nan)
-        yield Layer("depth", "Water depth", "m", "ramp", (file,), ("value",), None, palette, date)
+        yield Layer("depth", "Water depth", "m", "classes", (file,), ("value",), None, palette, date)
 
 
 def _product(path: Path, grid: GeoGrid, nodata: float) -> ImageFile:

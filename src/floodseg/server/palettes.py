@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.products.cog import COLOURS
-from floodseg.products.strips import FLOOD, LAND
+from floodseg.products.strips import EXCLUDED, FLOOD, LAND
 
 Values = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8]
 Legend = list[dict[str, Any]]
 
 _LEGEND_STOPS = 5
+_HATCH_PERIOD, _HATCH_WIDTH = 8, 3
+"""Pixels from one white stripe of excluded areas to the next, and across a stripe. Four colours with a contrast of 3:1
+in pairs do not exist (27:1 exceeds the 21:1 of black and white), so one class is told apart by stripes."""
 _BRIGHTNESS = 3.5
 """Factor from reflectance to display brightness, as in the quicklook."""
 
@@ -44,12 +47,18 @@ class ClassPalette:
         table = np.zeros((256, 4), np.uint8)
         for code, colour in COLOURS.items():
             table[code] = colour
-        pixels: Pixels = table[values[0].astype(np.uint8)]
+        codes = values[0].astype(np.uint8)
+        pixels: Pixels = table[codes]
+        rows, columns = np.indices(codes.shape, sparse=True)
+        pixels[(codes == EXCLUDED) & ((rows + columns) % _HATCH_PERIOD < _HATCH_WIDTH)] = 255
         return pixels
 
     def legend(self) -> Legend:
-        """Return the colour and the name of each class."""
-        return [{"color": _hex(COLOURS[code]), "label": name} for code, name in self.names.items()]
+        """Return the colour and the name of each class, and if it is hatched."""
+        return [
+            {"color": _hex(COLOURS[code]), "label": name, "hatch": code == EXCLUDED}
+            for code, name in self.names.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,13 +77,16 @@ class MapFolder:
 
     @property
     def areas(self) -> list[dict[str, Any]]:
-        """Code, name, colour and square kilometres of each class of the map."""
+        """Code, name, colour, hatch and square kilometres of each class of the map."""
         areas, pixels = self.summary["area_km2"], self.summary["pixels"]
         return [
-            {"code": code, "name": self.class_names[code], "color": hex_colour(code), "km2": areas.get(key)}
+            {
+                "code": code, "name": self.class_names[code], "color": hex_colour(code), "hatch": code == EXCLUDED,
+                "km2": areas.get(key),
+            }
             for code, key in _KEYS.items()
             if pixels.get(key) or code in (FLOOD, LAND)
-        ]
+        ]  # fmt: skip
 
     @property
     def products(self) -> list[str]:
