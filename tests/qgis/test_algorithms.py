@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CANCEL_S = 2.0
 """Longest time between cancelling and the end of the algorithm."""
-LAND, BLUE, DARK = "#efe9da", "#1f78b4", "#0d2864"
+LAND, BLUE, DARK = "#efe9da", "#1f78b4", "#081d58"
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ BRACKET_COLOURS = {
     CLOSED: (31, 120, 180, 255),
     OPEN_BEFORE: (127, 183, 126, 255),
     OPEN_AFTER: (230, 159, 0, 255),
-    OPEN: (13, 40, 100, 255),
+    OPEN: (8, 29, 88, 255),
 }
 NOT_WATER, WATER = 0, 1
 """Codes of the reference water of a month."""
