@@ -116,6 +116,8 @@ def test_commands_of_a_page_run(
                 out.rename(f"{out}-{number}")
         if program == "python":
             assert run_script(arguments) == 0, line
+        elif arguments[0] == "app":
+            assert "http://" in first_line_of_the_app(arguments), line
         else:
             assert run(at_local_services(arguments, service, bucket)) == 0, line
 
@@ -125,3 +127,16 @@ def run_script(arguments: list[str]) -> int:
     if arguments[0] == "train_efficient.py":
         arguments = replaced(arguments, {"--epochs": "1"})
     return subprocess.run([sys.executable, *arguments], check=False).returncode
+
+
+def first_line_of_the_app(arguments: list[str]) -> str:
+    """Start the web app without a browser, and end it after its first line."""
+    Path("maps").mkdir(exist_ok=True)
+    flags = [*replaced(arguments, {"--port": "0", "--host": "127.0.0.1"}), *({"--no-open"} - set(arguments))]
+    command = [sys.executable, "-m", "floodseg", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+        assert process.wait(10) in (0, 143)
+    return line
