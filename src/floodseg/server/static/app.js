@@ -1,7 +1,7 @@
 /** The page: reads the address, shows the panel that belongs to it, and keeps the address up to date. */
 
 import { getJson } from "./api.js";
-import { basemapStyle } from "./basemap.js";
+import { basemapStyle, countries } from "./basemap.js";
 import { announce, clearError, element, guarded, showError } from "./dom.js";
 import { JobPanel, JobWatch } from "./jobs.js";
 import { MapView } from "./mapview.js";
@@ -12,8 +12,9 @@ import { hashOf, readHash } from "./state.js";
 
 const TITLES = { maps: "Finished maps", new: "New map", jobs: "Jobs" };
 const panel = document.getElementById("panel");
+const atlas = countries();
 const info = await load(() => getJson("api/info"));
-const style = await load(() => basemapStyle(info));
+const style = await load(() => basemapStyle(info, atlas));
 export const view = new MapView("map", style, { label: "Map. Arrow keys move it, plus and minus zoom, Enter takes its centre." });
 const watch = new JobWatch(onJobs, onJobDone);
 const jobPanel = new JobPanel(watch);

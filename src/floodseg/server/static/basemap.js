@@ -9,9 +9,9 @@ const EMPTY = { type: "FeatureCollection", features: [] };
 /** Layers of scenes are drawn below this layer. */
 export const ABOVE_SCENES = "footprints-casing";
 
-/** Style for `new Map`; `info` is the answer of `api/info`. */
-export async function basemapStyle(info) {
-  const base = info.basemap ? await ownBasemap() : await countries();
+/** Style for `new Map`; `info` is the answer of `api/info`, `atlas` the promise of `countries`. */
+export async function basemapStyle(info, atlas) {
+  const base = info.basemap ? await ownBasemap() : await atlas;
   return {
     version: 8,
     sources: { ...base.sources, footprints: geojson(EMPTY), area: geojson(EMPTY) },
@@ -28,7 +28,8 @@ function geojson(data) {
   return { type: "geojson", data };
 }
 
-async function countries() {
+/** The countries of the world; they are read while the server answers. */
+export async function countries() {
   const [packed] = await Promise.all([
     fetch("static/vendor/countries-50m.json.gz"),
     loadScript("static/vendor/topojson-client.min.js"),

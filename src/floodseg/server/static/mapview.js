@@ -22,6 +22,7 @@ export class MapView {
       pitchWithRotate: false,
       touchPitch: false,
       attributionControl: false,
+      fadeDuration: 0,
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
@@ -33,7 +34,8 @@ export class MapView {
       this.map.addControl(new maplibregl.AttributionControl({ compact: true, customAttribution: "MapLibre" }), "bottom-right");
     }
     this.map.on("error", (event) => this.#report(event.error));
-    this.ready = new Promise((resolve) => this.map.once("load", resolve));
+    // "load" would wait until the world is drawn
+    this.ready = new Promise((resolve) => this.map.once("style.load", resolve));
   }
 
   /** Show the server's sentence about a tile or file that cannot be read. */
