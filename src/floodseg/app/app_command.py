@@ -18,7 +18,7 @@ def app_(*, config: Annotated[AppConfig, Parameter(name="*")] = AppConfig()) -> 
     floodseg app --dir maps
 
     The app needs no network. It prints its address, opens it in the browser, and ends with Ctrl-C. A map that is being
-    made ends with it and leaves nothing behind.
+    made ends with it and leaves no unfinished products.
     """
     from floodseg.app.flags import as_flags
     from floodseg.system.extras import require_extra

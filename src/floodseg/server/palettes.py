@@ -18,7 +18,7 @@ Legend = list[dict[str, Any]]
 _LEGEND_STOPS = 5
 _HATCH_PERIOD, _HATCH_WIDTH = 8, 3
 """Pixels from one white stripe of excluded areas to the next, and across a stripe. Four colours with a contrast of 3:1
-in pairs do not exist (27:1 exceeds the 21:1 of black and white), so one class is told apart by stripes."""
+in pairs do not exist (27:1 exceeds the 21:1 of black and white), so one class has stripes."""
 _BRIGHTNESS = 3.5
 """Factor from reflectance to display brightness, as in the quicklook."""
 
