@@ -40,7 +40,7 @@ def add_inputs(folder: Path, **files: Path) -> None:
 
 @pytest.fixture(scope="session")
 def map_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``scene`` (images) and ``maps`` (finished maps)."""
+    """Folder with ``scene`` (images), ``maps`` (finished maps), a file beside the products and a link to another place."""
     root = tmp_path_factory.mktemp("app")
     folder = make_map(root)
     add_inputs(folder, optical=root / "scene/optical.tif")
@@ -49,6 +49,8 @@ def map_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_raster(root / "scene/people.tif", np.ones((1, HEIGHT, WIDTH), "f4"))
     floodseg.exposure(folder / "flood.tif", population=str(root / "scene/people.tif"), out_dir=root / "maps/exposure")
+    (root / "maps/river/secret.txt").write_text("secret")
+    (root / "outside").symlink_to("/")
     return root
 
 
