@@ -40,7 +40,7 @@ def add_inputs(folder: Path, **files: Path) -> None:
 
 @pytest.fixture(scope="session")
 def map_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``scene`` (images), ``maps`` (finished maps), a file beside the products and a link to another place."""
+    """Folder with ``scene`` (images), ``maps`` (finished maps, one with another file) and a link to a place outside."""
     root = tmp_path_factory.mktemp("app")
     folder = make_map(root)
     add_inputs(folder, optical=root / "scene/optical.tif")
