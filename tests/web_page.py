@@ -16,8 +16,8 @@ from rasterio.warp import transform
 from scipy.ndimage import distance_transform_edt
 
 IDLE = """async () => {
-  const { view } = await import("./static/app.js");
-  await view.ready;
+  const { view, complete } = await import("./static/app.js");
+  await complete;
   while (!view.map.loaded() || !view.map.areTilesLoaded()) await new Promise((resolve) => setTimeout(resolve, 50));
   await new Promise((resolve) => { view.map.once("render", resolve); view.map.triggerRepaint(); });
 }"""

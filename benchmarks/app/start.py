@@ -3,8 +3,9 @@
     floodseg demo --out-dir WORK
     python -m benchmarks.app.start WORK --json benchmarks/results/app-start.json
 
-A round starts the command, opens the address of the map in a Chromium without a window, and waits until all its tiles
-are drawn. The browser runs before the command does, as on the machine of a user. WebGL is drawn in software.
+A round starts the command, opens the address of the map in a Chromium without a window, and waits until all tiles
+of the map are drawn, then until the countries around it are. The browser runs before the command does, as on the
+machine of a user. WebGL is drawn in software.
 """
 
 import os
@@ -63,7 +64,7 @@ def start(
 
 
 def one_start(browser: Any, work: Path, fragment: str) -> dict[str, float]:
-    """Return the seconds from the command to its address, to the panel of the map, and to the complete map."""
+    """Return the seconds from the command to its address, to the panel, to the complete map, and to the countries."""
     context = browser.new_context(viewport={"width": 1000, "height": 650})
     began = time.perf_counter()
     with AppProcess(work) as server:
@@ -72,8 +73,10 @@ def one_start(browser: Any, work: Path, fragment: str) -> dict[str, float]:
         page.page.goto(server.address + fragment)
         page.page.wait_for_selector("#panel h1")
         seconds["panel"] = time.perf_counter() - began
-        page.idle()
+        page.page.evaluate("import('./static/app.js').then(({ view }) => view.drawn())")
         seconds["map"] = time.perf_counter() - began
+        page.idle()
+        seconds["surroundings"] = time.perf_counter() - began
     context.close()
     return seconds
 

@@ -1,7 +1,7 @@
 /** The page: reads the address, shows the panel that belongs to it, and keeps the address up to date. */
 
 import { getJson } from "./api.js";
-import { basemapStyle, countries } from "./basemap.js";
+import { basemap } from "./basemap.js";
 import { announce, clearError, element, guarded, showError } from "./dom.js";
 import { JobPanel, JobWatch } from "./jobs.js";
 import { MapView } from "./mapview.js";
@@ -12,25 +12,16 @@ import { hashOf, readHash } from "./state.js";
 
 const TITLES = { maps: "Finished maps", new: "New map", jobs: "Jobs" };
 const panel = document.getElementById("panel");
-const atlas = countries();
-const info = await load(() => getJson("api/info"));
-const style = await load(() => basemapStyle(info, atlas));
-export const view = new MapView("map", style, { label: "Map. Arrow keys move it, plus and minus zoom, Enter takes its centre." });
+const information = getJson("api/info");
+export const view = new MapView("map", { label: "Map. Arrow keys move it, plus and minus zoom, Enter takes its centre." });
+// the basemap waits until the first map is drawn
+const first = Promise.withResolvers();
+const surroundings = Promise.all([information, first.promise]).then(([info]) => basemap(info));
+export const complete = view.setBasemap(surroundings).catch(showError);
 const watch = new JobWatch(onJobs, onJobDone);
 const jobPanel = new JobPanel(watch);
 let found = { scenes: [], problems: [] };
 let opened = null;
-
-/** Run the first requests; without them there is no page. */
-async function load(action) {
-  try {
-    return await action();
-  } catch (error) {
-    showError(error);
-    panel.replaceChildren();
-    throw error;
-  }
-}
 
 /** Show the page that the address names. */
 async function route() {
@@ -43,7 +34,7 @@ async function route() {
   opened = null;
   markPage(state.page);
   if (state.scene) await openScene(state);
-  else if (state.page === "new") panel.replaceChildren(...newMapPanel(info, onStart));
+  else if (state.page === "new") panel.replaceChildren(...newMapPanel(await information, onStart));
   else if (state.page === "jobs") panel.replaceChildren(...jobPanel.content);
   else await showList();
   if (!state.scene) name(TITLES[state.page] ?? TITLES.maps);
@@ -83,7 +74,7 @@ async function openScene(state) {
   panel.replaceChildren(element("p", {}, "Loading …"));
   const [scene] = await Promise.all([getJson(`api/scenes/${encodeURIComponent(state.scene)}`), loadScenes(), view.ready]);
   view.setFootprints([]);
-  opened = new SceneView({ view, style, panel, scene, scenes: found.scenes });
+  opened = new SceneView({ view, basemap: surroundings, panel, scene, scenes: found.scenes });
   await opened.open(state);
   name(`Map ${scene.name}`);
 }
@@ -124,3 +115,5 @@ function failed(error) {
 
 await route().catch(failed);
 await watch.refresh().catch(showError);
+await view.drawn();
+first.resolve();

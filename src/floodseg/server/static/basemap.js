@@ -1,4 +1,4 @@
-/** Style of the map: countries of the world, or the user's own PMTiles file, and empty sources for drawings. */
+/** Style of the map: empty sources for drawings, and below all the countries of the world or the user's own PMTiles file. */
 
 import * as maplibregl from "./vendor/maplibre-gl.mjs";
 import { address } from "./api.js";
@@ -9,27 +9,30 @@ const EMPTY = { type: "FeatureCollection", features: [] };
 /** Layers of scenes are drawn below this layer. */
 export const ABOVE_SCENES = "footprints-casing";
 
-/** Style for `new Map`; `info` is the answer of `api/info`, `atlas` the promise of `countries`. */
-export async function basemapStyle(info, atlas) {
-  const base = info.basemap ? await ownBasemap() : await atlas;
+/** Style for `new Map`, without the basemap. */
+export function emptyStyle() {
   return {
     version: 8,
-    sources: { ...base.sources, footprints: geojson(EMPTY), area: geojson(EMPTY) },
+    sources: { footprints: geojson(EMPTY), area: geojson(EMPTY) },
     layers: [
       { id: "sea", type: "background", paint: { "background-color": COLOURS.sea } },
-      ...base.layers,
       ...footprintLayers(),
       ...areaLayers(),
     ],
   };
 }
 
+/** Sources and layers of the basemap; `info` is the answer of `api/info`. */
+export function basemap(info) {
+  return info.basemap ? ownBasemap() : countries();
+}
+
 function geojson(data) {
   return { type: "geojson", data };
 }
 
-/** The countries of the world; they are read while the server answers. */
-export async function countries() {
+/** The countries of the world. */
+async function countries() {
   const [packed] = await Promise.all([
     fetch("static/vendor/countries-50m.json.gz"),
     loadScript("static/vendor/topojson-client.min.js"),

@@ -2,7 +2,7 @@
 
 import * as maplibregl from "./vendor/maplibre-gl.mjs";
 import { address } from "./api.js";
-import { ABOVE_SCENES } from "./basemap.js";
+import { ABOVE_SCENES, emptyStyle } from "./basemap.js";
 import { announce, showError } from "./dom.js";
 
 /** Name of the layer of polygons, which comes as GeoJSON and not as tiles. */
@@ -11,10 +11,10 @@ export const POLYGONS = "polygons";
 export class MapView {
   #shown = new Map(); // id of a style layer -> id of its source
 
-  constructor(container, style, { label, controls = true }) {
+  constructor(container, { label, controls = true }) {
     this.map = new maplibregl.Map({
       container,
-      style,
+      style: emptyStyle(),
       center: [10, 30],
       zoom: 1,
       maxZoom: 19,
@@ -36,6 +36,19 @@ export class MapView {
     this.map.on("error", (event) => this.#report(event.error));
     // "load" would wait until the world is drawn
     this.ready = new Promise((resolve) => this.map.once("style.load", resolve));
+  }
+
+  /** Wait until all layers are drawn. */
+  async drawn() {
+    if (!this.map.loaded()) await new Promise((resolve) => this.map.once("idle", resolve));
+  }
+
+  /** Draw the basemap, a promise of sources and layers, below everything. */
+  async setBasemap(basemap) {
+    const [{ sources, layers }] = await Promise.all([basemap, this.ready]);
+    const [, lowest] = this.map.getLayersOrder();
+    for (const [id, source] of Object.entries(sources)) this.map.addSource(id, source);
+    for (const layer of layers) this.map.addLayer(layer, lowest);
   }
 
   /** Show the server's sentence about a tile or file that cannot be read. */

@@ -16,8 +16,8 @@ export class SceneView {
   #beforeScene = null;
   #onMove = () => this.#remember();
 
-  constructor({ view, style, panel, scene, scenes }) {
-    Object.assign(this, { view, style, panel, scene });
+  constructor({ view, basemap, panel, scene, scenes }) {
+    Object.assign(this, { view, basemap, panel, scene });
     this.others = scenes.filter(({ id, bounds }) => id !== scene.id && bounds);
     this.tool = new AreaTool(view, scene);
   }
@@ -91,7 +91,7 @@ export class SceneView {
     clearError();
     const [id] = before.split("/");
     this.#beforeScene = id === this.scene.id ? this.scene : await getJson(`api/scenes/${encodeURIComponent(id)}`);
-    this.#swipe ??= await Swipe.open(this.view, this.style, this.share, (share) => {
+    this.#swipe ??= await Swipe.open(this.view, this.basemap, this.share, (share) => {
       this.share = share;
       this.#remember();
     });

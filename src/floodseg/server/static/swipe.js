@@ -1,7 +1,7 @@
 /** Comparison of two sides of the map with a divider that is moved by mouse, finger or arrow keys. */
 
 import * as maplibregl from "./vendor/maplibre-gl.mjs";
-import { loadScript } from "./dom.js";
+import { loadScript, showError } from "./dom.js";
 import { MapView } from "./mapview.js";
 
 const STEP = 0.02;
@@ -15,15 +15,16 @@ async function compareClass() {
 
 export class Swipe {
   /** Open a second map on the left of `view`; `onMove` is called with the share of the width after each move. */
-  static async open(view, style, share, onMove) {
+  static async open(view, basemap, share, onMove) {
     const Compare = await compareClass();
     const container = document.getElementById("before");
     container.hidden = false;
     const swipe = new Swipe();
     swipe.container = container;
-    swipe.left = new MapView(container, structuredClone(style), { label: "Map of the left side", controls: false });
+    swipe.left = new MapView(container, { label: "Map of the left side", controls: false });
     swipe.left.map.jumpTo(view.position());
     await swipe.left.ready;
+    swipe.left.setBasemap(basemap).catch(showError);
     swipe.compare = new Compare(swipe.left.map, view.map, document.getElementById("view"));
     swipe.#handle(onMove);
     swipe.set(share);
