@@ -77,13 +77,10 @@ def test_terminal_gets_a_bar(monkeypatch, capsys):
     assert "left" not in text  # no progress line
 
 
-def test_map_progress_prints_a_line_every_20_seconds(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = iter([0.0, 10.0, 30.0, 45.0, 55.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+def test_map_progress_prints_a_line_every_20_seconds(clock, capsys):
     with MapProgress(4_000_000, enabled=True) as progress_bar:
-        for _ in range(4):
+        for seconds in (10, 20, 15, 10):
+            clock.now += seconds
             progress_bar.advance(1_000_000)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -15,8 +15,9 @@ const panel = document.getElementById("panel");
 const information = getJson("api/info");
 export const view = new MapView("map", { label: "Map. Arrow keys move it, plus and minus zoom, Enter takes its centre." });
 // the basemap waits until the first map is drawn
-const first = Promise.withResolvers();
-const surroundings = Promise.all([information, first.promise]).then(([info]) => basemap(info));
+let firstIsDrawn;
+const first = new Promise((resolve) => (firstIsDrawn = resolve));
+const surroundings = Promise.all([information, first]).then(([info]) => basemap(info));
 export const complete = view.setBasemap(surroundings).catch(showError);
 const watch = new JobWatch(onJobs, onJobDone);
 const jobPanel = new JobPanel(watch);
@@ -116,4 +117,4 @@ function failed(error) {
 await route().catch(failed);
 await watch.refresh().catch(showError);
 await view.drawn();
-first.resolve();
+firstIsDrawn();
