@@ -20,7 +20,7 @@ def make_map(root: Path) -> Path:
     sar[:, :20] = np.nan
     write_sar(root / "scene/sar.tif", sar)
     write_optical(root / "scene/optical.tif", optical_values(HEIGHT, WIDTH))
-    write_raster(root / "scene/dem.tif", (10 - 5 * water_disc(HEIGHT, WIDTH)[None]).astype("f4"))
+    write_raster(root / "scene/dem.tif", (10 - np.linspace(0, 9, WIDTH) * water_disc(HEIGHT, WIDTH)[None]).astype("f4"))
     permanent = np.zeros((1, HEIGHT, WIDTH), "u1")
     permanent[:, 140:160] = 1
     write_raster(root / "scene/permanent.tif", permanent)
