@@ -34,8 +34,9 @@ _SETTINGS: dict[JobKind, tuple[str, ...]] = {
 }  # fmt: skip
 """Settings of each kind of job, in the order of the form."""
 _FILES = ("sar", "optical", "sar_before", "permanent_water", "cloud_mask", "aoi", "exclude", "dem", "source")
-_WORDS = {"sar": "radar image", "sar_before": "radar image from before", "optical": "optical image",
-          "sar_units": "radar units", "aoi": "area of interest", "dem": "elevation raster", "tta": "test-time augmentation"}  # fmt: skip
+_WORDS = {"sar": "radar image", "sar_before": "radar image from before", "sar_units": "radar units",
+          "optical": "optical image", "aoi": "area of interest", "dem": "elevation raster",
+          "tta": "test-time augmentation"}  # fmt: skip
 """Titles of settings whose names are abbreviations."""
 _FLAG = re.compile(r"--[a-z][a-z-]*")
 _NAME = re.compile(r"[^\W_][\w .-]{0,79}")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 
 from app_server import AppProcess
 from floodseg.analysis.depth.style import DEPTH_COLOURS, class_labels
