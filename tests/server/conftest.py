@@ -20,7 +20,9 @@ def make_map(root: Path) -> Path:
     sar[:, :20] = np.nan
     write_sar(root / "scene/sar.tif", sar)
     write_optical(root / "scene/optical.tif", optical_values(HEIGHT, WIDTH))
-    write_raster(root / "scene/dem.tif", (10 - 5 * water_disc(HEIGHT, WIDTH)[None]).astype("f4"))
+    ground = (10 - 5 * water_disc(HEIGHT, WIDTH)[None]).astype("f4")
+    ground[:, 120:180, 80:120], ground[:, 120:180, 180:200] = 3, 6.75  # a pit and a bank, so that depths differ
+    write_raster(root / "scene/dem.tif", ground)
     permanent = np.zeros((1, HEIGHT, WIDTH), "u1")
     permanent[:, 140:160] = 1
     write_raster(root / "scene/permanent.tif", permanent)

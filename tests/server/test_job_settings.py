@@ -71,3 +71,10 @@ def test_settings_are_explained(kind: Any) -> None:
         assert takes_words == bool(document["choices"])
         assert document["help"].endswith((".", '".'))
         assert document["title"][0].isupper()
+        assert "--" not in document["help"]
+
+
+def test_explanations_name_other_settings_by_their_titles() -> None:
+    texts = {document["name"]: document["help"] for document in settings_documents("predict")}
+    assert texts["dem"].endswith('Ground steeper than "Max slope" is marked as excluded.')
+    assert texts["max_slope"].endswith('Needs "Elevation raster".')

@@ -1,5 +1,6 @@
 """Tiles and pixels of rasters in several coordinate systems and forms of storage, compared with their files."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,20 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
+import floodseg
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.scaling import StoredBand
 from floodseg.scene.image import ImageFile
 from floodseg.server.folders import Folders
+from floodseg.server.layers import open_layers
 from floodseg.server.rasters import RasterPool, TileAddress, read_pixel, read_tile
+from floodseg.server.scenes import Scenes, scene_id
+from floodseg.server.tiles import draw_tile
+from scene.test_safe import stored_values, write_safe, zipped
 
 HALF_SIDE = 20_037_508.342789244
 HEIGHT, WIDTH = 120, 150
@@ -34,7 +41,7 @@ def write(path: Path, crs: str, place: Affine, **options: Any) -> tuple[ImageFil
 
 def centre(file: ImageFile) -> tuple[float, float]:
     """Return the position of the centre in EPSG:3857, within its square."""
-    x, y = file.grid.affine @ (WIDTH / 2, HEIGHT / 2)
+    x, y = file.grid.affine @ (file.grid.width / 2, file.grid.height / 2)
     (east,), (north,) = transform(file.grid.crs, "EPSG:3857", [x], [y])
     return (east + HALF_SIDE) % (2 * HALF_SIDE) - HALF_SIDE, north
 
@@ -89,6 +96,30 @@ def test_pixels_are_converted_and_masked(tmp_path: Path) -> None:
     assert read_pixel(pool, scaled, None, 5, 5) == {}
     tile = read_tile(pool, scaled, None, TileAddress(5, 17, 11))
     assert tile is None or not tile[1].all()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "bands"])
+def test_sentinel_2_product_is_shown(tmp_path: Path, kind: str) -> None:
+    product, settings = write_safe(tmp_path, "L1C"), {"model": "ndwi", "cloud_mask": "none", "datetime": "2024-05-01"}
+    files = [product]
+    if kind == "zip":
+        files = [zipped(product, tmp_path / "product.zip")]
+    elif kind == "bands":
+        files = sorted(product.glob("GRANULE/*/IMG_DATA/*.jp2"))
+        settings["optical_offset"] = -1000
+    floodseg.predict_scene(optical=files, out_dir=tmp_path / "map", **settings)
+    folders = Folders([tmp_path])
+    pool = RasterPool(folders)
+    found = open_layers(Scenes(folders).get(scene_id(tmp_path / "map")), folders, None, pool)
+    assert found.notes == ()
+    layer = next(layer for layer in found.layers if layer.name == "optical")
+    red = layer.files[-1]
+    stored = stored_values("B04", 10)[7, 9]
+    assert read_pixel(pool, red, layer.quantity, 7, 9) == {"B04": pytest.approx((stored - 1000.0) / 10_000)}
+    side = 2 * HALF_SIDE / 2**14
+    east, north = centre(red)
+    tile = draw_tile(pool, layer, TileAddress(14, int((east + HALF_SIDE) // side), int((HALF_SIDE - north) // side)))
+    assert np.asarray(Image.open(BytesIO(tile)))[..., 3].any()
 
 
 def test_changed_file_is_opened_again(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ class SharedScene(DepthOptions):
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
-    an image without dark pixels is refused, since its values may include an offset. This flag is refused for files with
-    such tags."""
+    an image without dark pixels is refused, since its values may include an offset. The setting is refused for files
+    with such tags."""
     cloud_mask: str = "auto"
     """Method that finds the clouds in the optical image. Pixels under cloud are mapped from the radar image, or are
     nodata without one. auto: the scene classification (SCL) of an L2A product; else the network csmask, if

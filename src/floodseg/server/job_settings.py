@@ -34,9 +34,11 @@ _SETTINGS: dict[JobKind, tuple[str, ...]] = {
 }  # fmt: skip
 """Settings of each kind of job, in the order of the form."""
 _FILES = ("sar", "optical", "sar_before", "permanent_water", "cloud_mask", "aoi", "exclude", "dem", "source")
-_WORDS = {"sar": "radar image", "sar_before": "radar image from before", "optical": "optical image",
-          "aoi": "area of interest", "dem": "elevation raster", "tta": "test-time augmentation"}  # fmt: skip
+_WORDS = {"sar": "radar image", "sar_before": "radar image from before", "sar_units": "radar units",
+          "optical": "optical image", "aoi": "area of interest", "dem": "elevation raster",
+          "tta": "test-time augmentation"}  # fmt: skip
 """Titles of settings whose names are abbreviations."""
+_FLAG = re.compile(r"--[a-z][a-z-]*")
 _NAME = re.compile(r"[^\W_][\w .-]{0,79}")
 _MODEL_HELP = (
     "Shipped model, or classical baseline: otsu (radar) or ndwi (optical). auto takes s1-efficient for a radar image, "
@@ -48,7 +50,7 @@ _MODEL_HELP = (
 def settings_documents(kind: JobKind) -> list[dict[str, Any]]:
     """Return name, title, explanation, type, choices and default of each setting of a kind of job.
 
-    Choices of a file are words that may stand in its place.
+    Explanations name other settings by their titles. Choices of a file are words that may stand in its place.
     """
     config = PredictConfig if kind == "predict" else MapPlaceConfig
     known = dict(_fields(config))
@@ -56,7 +58,11 @@ def settings_documents(kind: JobKind) -> list[dict[str, Any]]:
         "name": "model", "title": "Model", "help": _MODEL_HELP, "type": "choice", "choices": _models(),
         "default": "auto", "multiple": False,
     }  # fmt: skip
-    return [*(_document(*known[name]) for name in _SETTINGS[kind]), model]
+    documents = [*(_document(*known[name]) for name in _SETTINGS[kind]), model]
+    titles = {_flag(document["name"]): f'"{document["title"]}"' for document in documents}
+    for document in documents:
+        document["help"] = _FLAG.sub(lambda found: titles.get(found[0], found[0]), document["help"])
+    return documents
 
 
 def _models() -> list[str]:
@@ -190,8 +196,12 @@ def _words(name: str) -> Collection[str]:
     return {"cloud_mask": CLOUD_METHODS, "source": tuple(SOURCES)}.get(name, ())
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _flags(name: str, value: Any) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
     if isinstance(value, bool):
         return [flag] if value else []
     # with "=", a value that begins with "-" is not read as a flag

@@ -49,7 +49,7 @@ export function depthRows({ mean, maximum, volume }) {
 
 /** Depth of a map: totals, and areas by class of depth. */
 export function depthReport({ area_km2: area, volume_m3: volume, depth_m: depth, depth_classes: classes }) {
-  const range = ({ above_m: low, up_to_m: high }) => (high === null ? `above ${low} m` : `${low} to ${high} m`);
+  const range = ({ above_m: low, up_to_m: high }) => (high === null ? `over ${low} m` : `${low} to ${high} m`);
   const row = (entry) => [range(entry), `${formatNumber(entry.area_km2)} km²`];
   const known = `${formatNumber(area.with_depth)} of ${formatNumber(area.flood)} km² of flood`;
   return [depthRows({ ...depth, volume }), valueTable([["Area with a depth", known], ...classes.map(row)])];

@@ -116,7 +116,7 @@ class JobRow {
     const place = job.state === "queued" && job.position ? `, place ${job.position} in the queue` : "";
     this.node.dataset.state = job.state;
     this.state.textContent = STATES[job.state] + place;
-    this.phase.textContent = active ? (job.phase ?? "") : "";
+    this.phase.textContent = job.state === "running" ? (job.phase ?? "") : "";
     this.bar.hidden = job.state !== "running";
     if (job.share === null || job.share === undefined) this.bar.removeAttribute("value");
     else this.bar.value = job.share;

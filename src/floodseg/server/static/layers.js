@@ -67,11 +67,11 @@ function layerRow(layer, choice, notify) {
   const hint = layer.minzoom ? element("p", { class: "help" }, "The file has no overviews: zoom in if nothing is shown.") : "";
   details.append(element("div", { class: "opacity" }, slider, percent), legend(layer) ?? "", hint);
   show();
-  return element("li", {}, box, element("label", { for: id }, title(layer)), details);
+  return element("li", {}, box, element("label", { for: id }, layer.title, date(layer)), details);
 }
 
-function title({ title, date }) {
-  return date ? `${title}, ${date.slice(0, 10)}` : title;
+function date({ date }) {
+  return date ? [", ", element("span", { class: "date" }, date.slice(0, 10))] : null;
 }
 
 function legend({ kind, legend: entries }) {

@@ -32,6 +32,9 @@ export class MapView {
       this.map.addControl(new maplibregl.NavigationControl({ showCompass: false }), "top-right");
       this.map.addControl(new maplibregl.ScaleControl(), "bottom-right");
       this.map.addControl(new maplibregl.AttributionControl({ compact: true, customAttribution: "MapLibre" }), "bottom-right");
+      // a comparison clips the map at its divider, and would clip the controls, too
+      const box = this.map.getContainer();
+      box.after(box.querySelector(".maplibregl-control-container"));
     }
     this.map.on("error", (event) => this.#report(event.error));
     // "load" would wait until the world is drawn
@@ -143,9 +146,17 @@ export class MapView {
   /** Show a text beside a place, and say it to screen readers. */
   popup(lngLat, content, spoken) {
     this.closePopup();
-    this.shownPopup = new maplibregl.Popup({ focusAfterOpen: false, maxWidth: "280px" });
+    this.shownPopup = new maplibregl.Popup({ focusAfterOpen: false, maxWidth: "300px" });
     this.shownPopup.setLngLat(lngLat).setDOMContent(content).addTo(this.map);
+    this.#reveal(this.shownPopup.getElement().getBoundingClientRect());
     announce(spoken);
+  }
+
+  /** Move the map so that a box of the screen is inside it. */
+  #reveal(box) {
+    const frame = this.map.getContainer().getBoundingClientRect();
+    const excess = (low, high) => Math.min(box[low] - frame[low], 0) || Math.max(box[high] - frame[high], 0);
+    this.map.panBy([excess("left", "right"), excess("top", "bottom")], { animate: false });
   }
 
   closePopup() {
