@@ -56,9 +56,12 @@ def address(demo: Path, chromium: str) -> Iterator[str]:
         yield process.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[object]:
-    """Chromium without a window, with WebGL in software."""
+    """Chromium without a window, with WebGL in software.
+
+    Playwright runs an event loop until it is closed, in which tests of other modules cannot start theirs.
+    """
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--enable-unsafe-swiftshader"]
