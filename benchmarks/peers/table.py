@@ -73,8 +73,8 @@ def _cells(row: dict[str, Any], reference: float | None) -> tuple[str, ...]:
         "-" if reference is None else f"{row['seconds'] / reference:.2f}",
         f"{row['seconds']:.1f}",
         f"{row['peak_mb'] / 1024:.2f} GB",
-        f"{row['seams']:.3%}",
-        "-" if nodata is None else f"{nodata:.0%}",
+        f"{100 * row['seams']:.3f} %",
+        "-" if nodata is None else f"{100 * nodata:.0f} %",
     )
 
 

@@ -38,8 +38,8 @@ EXAMPLE = {
 
 def test_tables_show_ratios_measures_and_errors():
     text = figures(EXAMPLE)
-    assert "| floodseg | 1.00 | 4.0 | 0.50 GB | 0.000% | - |" in text
-    assert "| another tool | 2.50 | 10.0 | 2.00 GB | 1.234% | 100% |" in text
+    assert "| floodseg | 1.00 | 4.0 | 0.50 GB | 0.000 % | - |" in text
+    assert "| another tool | 2.50 | 10.0 | 2.00 GB | 1.234 % | 100 % |" in text
     assert "| no tool | not made: `No module named 'absent'` | - | - | - | - |" in text
     assert (
         "| another tool | 20 | `map.tif` (grey, values without names, nodata tagged, no overviews); "
