@@ -25,6 +25,7 @@ SCENE = "{scene}"
         ({"Origin": "http://evil.example"}, TOKEN, "comes from another page"),
         ({"Origin": "null"}, TOKEN, "comes from another page"),
         ({"Origin": "http://127.0.0.1:1"}, TOKEN, "comes from another page"),
+        ({"Origin": "http://["}, TOKEN, "comes from another page"),
         ({}, "wrong", "lacks the token"),
         ({}, TOKEN[:-1], "lacks the token"),
         ({}, f"{TOKEN}x", "lacks the token"),

@@ -79,6 +79,8 @@ def _basemap(request: Request) -> Response:
     basemap = _workspace(request).basemap
     if basemap is None:
         raise RequestError("there is no background map; start floodseg app with --basemap", 404)
+    if not basemap.is_file():
+        raise RequestError(f"{basemap}: no such file any more; put it back", 404)
     return FileResponse(basemap, media_type="application/octet-stream")
 
 
