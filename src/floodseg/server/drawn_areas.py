@@ -30,14 +30,17 @@ def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
         body: GeoJSON of a polygon in degrees.
 
     Raises:
-        RequestError: it is no polygon, or lies outside the map (404).
+        RequestError: it is no polygon, or lies outside the map (404), or areas of the map are unknown (404).
         DataError: a raster cannot be read.
     """
     mask = _mask(rasters, _polygon(body))
     window = mask.enclosing_window()
     if window is None:
         raise RequestError("the polygon holds no pixel of the map; draw it on the map", 404)
-    sums = _PolygonSums(measure_pixel_areas(rasters.grid))
+    footprints = measure_pixel_areas(rasters.grid)
+    if footprints is None:
+        raise RequestError("areas are unknown, because pixels of this map have no unique place on the Earth", 404)
+    sums = _PolygonSums(footprints)
     for part in strips(window):
         sums.add(rasters, mask, part)
     return {"areas": sums.areas(rasters.scene), "histogram": histogram(sums.percent), "depth": sums.depth()}
@@ -46,7 +49,7 @@ def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
 class _PolygonSums:
     """Sums over the pixels inside a polygon."""
 
-    def __init__(self, footprints: PixelAreas | None) -> None:
+    def __init__(self, footprints: PixelAreas) -> None:
         self._footprints = footprints
         self._square_metres = np.zeros(256)
         self.percent = np.zeros(256, np.int64)
@@ -56,8 +59,7 @@ class _PolygonSums:
     def add(self, rasters: MapRasters, mask: PolygonMask, window: Window) -> None:
         inside = mask.read(window)
         classes = rasters.read(CLASSES, window)[inside]
-        ground = np.ones(inside.shape) if self._footprints is None else self._footprints.block(window)
-        ground = ground[inside]
+        ground = self._footprints.block(window)[inside]
         self._square_metres += np.bincount(classes, ground, minlength=256)
         self.percent += np.bincount(rasters.read(PROBABILITY, window)[inside], minlength=256)
         if rasters.depth is not None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
 
-from floodseg.bands import SAR_BANDS, Sensor
+from floodseg.bands import SAR_BANDS, SarUnits, Sensor
 from floodseg.errors import FloodsegError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import CLASSES, PROBABILITY
@@ -22,8 +21,8 @@ from floodseg.scene.session import Session
 from floodseg.server import palettes
 from floodseg.server.folders import Folders
 from floodseg.server.palettes import Palette
-from floodseg.server.rasters import TILE_SIZE, RasterPool
-from floodseg.server.scenes import MapFolder
+from floodseg.server.rasters import TILE_SIZE, RasterPool, file_state
+from floodseg.server.scenes import MapFolder, degree_bounds
 
 _MAX_ZOOM = 22
 _ZOOMS_WITHOUT_OVERVIEWS = 4
@@ -35,7 +34,11 @@ _METRES_PER_DEGREE = 111_320.0
 _COMPOSITES = (("B04", "B03", "B02"), ("B11", "B08", "B03"), ("B08", "B04", "B03"))
 """Bands for red, green and blue: true colour, else two false colours with the infrared."""
 
+_IMAGES = ("sar", "sar_before", "optical", "optical_before")
+"""Settings of images that are shown."""
+
 Kind = Literal["classes", "ramp", "rgb"]
+InputStates = tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Layer:
         grid = self.files[0].grid
         return {
             "name": self.name, "title": self.title, "unit": self.unit, "kind": self.kind,
-            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": self.min_zoom,
+            "legend": self.palette.legend(), "bounds": degree_bounds(grid), "minzoom": self.min_zoom,
             "maxzoom": _native_zoom(grid), "date": self.date,
         }  # fmt: skip
 
@@ -91,7 +94,7 @@ def open_layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: Ra
         return SceneLayers((), {}, ("the map has no coordinate system, so it has no place on the map of the world",))
     layers = [*_product_layers(scene, depth)]
     images: dict[str, Image] = {}
-    for setting in ("sar", "sar_before", "optical", "optical_before"):
+    for setting in _IMAGES:
         if setting not in scene.summary["inputs"]:
             continue
         try:
@@ -133,9 +136,14 @@ def _product(path: Path, grid: GeoGrid, nodata: float) -> ImageFile:
 
 def _open_input(scene: MapFolder, folders: Folders, setting: str) -> Image:
     """Open an image of a map with all bands that it holds."""
-    files = tuple(_allowed(scene, folders, file) for file in scene.summary["inputs"][setting])
+    names = scene.summary["inputs"][setting]
+    files = tuple(filter(None, (_find(scene, folders, name) for name in names)))
+    if len(files) < len(names):
+        raise FloodsegError(
+            f"{', '.join(names)}: is not in a folder of the app; start floodseg app with --folder to see it"
+        )
     sensor: Sensor = "sar" if setting.startswith("sar") else "optical"
-    units = scene.summary["settings"].get("sar_units", "db")
+    units: SarUnits = scene.summary["settings"].get("sar_units") or "db"
     offset = scene.summary["settings"].get("optical_offset")
     request = ImageRequest(setting, sensor, "db" if sensor == "sar" else "reflectance", (), files, units, offset, False)
     session = Session(allow_remote=False)
@@ -144,8 +152,8 @@ def _open_input(scene: MapFolder, folders: Folders, setting: str) -> Image:
         image = open_image(session, _with_bands(request, held))
     finally:
         session.close()
-    if any(file.grid.crs is None for file in image.files):
-        raise FloodsegError(f"{image.name}: has no coordinate system; assign one to see it here")
+    if any(degree_bounds(file.grid) is None for file in image.files):
+        raise FloodsegError(f"{image.name}: has no coordinate system on the Earth; assign one to see it here")
     return image
 
 
@@ -163,17 +171,25 @@ def _with_bands(request: ImageRequest, bands: tuple[str, ...]) -> ImageRequest:
     return replace(request, bands=bands)
 
 
-def _allowed(scene: MapFolder, folders: Folders, name: str) -> str:
-    """Return the path of an input in a folder of the app.
+def input_states(scene: MapFolder, folders: Folders) -> InputStates:
+    """Return the paths, times and sizes of the images of a map that are in a folder of the app."""
+    names = [name for setting in _IMAGES for name in scene.summary["inputs"].get(setting, ())]
+    return tuple((path, *file_state(path)) for name in names if (path := _find(scene, folders, name)) is not None)
 
-    Relative paths are those of the folder in which the map was made: the first one above the map that has the file.
+
+def _find(scene: MapFolder, folders: Folders, name: str) -> str | None:
+    """Return the path of an input in a folder of the app, None if it is elsewhere.
+
+    Relative paths are those of the folder in which the map was made: the first one above the map that has the file, or
+    else the working directory.
     """
-    for base in (Path.cwd(), *scene.path.parents):
+    for base in (*scene.path.parents, Path.cwd()):
         path = name if name.startswith("/vsi") else str(base / name)
         place = file_on_disk(path)
-        if place is not None and (place == Path(path) or path.startswith("/vsi")) and folders.contains(place):
+        is_complete = place is not None and (place == Path(path) or path.startswith("/vsi"))
+        if place is not None and is_complete and folders.contains(place) and (place.is_file() or place.is_dir()):
             return path
-    raise FloodsegError(f"{name}: is not in a folder of the app; start floodseg app with --folder to see it")
+    return None
 
 
 def _radar_layers(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
@@ -204,12 +220,6 @@ def _holding(image: Image, bands: Sequence[str]) -> tuple[ImageFile, ...]:
     return tuple(replace(file, bands=held) for file, held in parts if held)
 
 
-def _bounds(grid: GeoGrid) -> tuple[float, float, float, float]:
-    x, y = zip(*(grid.affine @ corner for corner in ((0, 0), (grid.width, grid.height))), strict=True)
-    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", min(x), min(y), max(x), max(y))
-    return west, south, east + 360 if east < west else east, north
-
-
 def _min_zoom(pool: RasterPool, file: ImageFile) -> int:
     """Return the lowest zoom at which a tile needs few enough pixels of a file."""
     with pool.open(file.path) as dataset:
@@ -221,7 +231,9 @@ def _min_zoom(pool: RasterPool, file: ImageFile) -> int:
 
 def _native_zoom(grid: GeoGrid) -> int:
     """Return the lowest zoom at which no pixel of the grid is left out."""
-    _, south, _, north = _bounds(grid)
+    bounds = degree_bounds(grid)
+    assert bounds is not None, "files without a place have no layer"
+    _, south, _, north = bounds
     metres = (north - south) * _METRES_PER_DEGREE / grid.height
     middle = math.radians((south + north) / 2)
     zoom = math.ceil(math.log2(_WEB_PIXEL_M * max(math.cos(middle), 0.01) / metres))

@@ -56,7 +56,7 @@ class ClassPalette:
     def legend(self) -> Legend:
         """Return the colour and the name of each class, and if it is hatched."""
         return [
-            {"color": _hex(COLOURS[code]), "label": name, "hatch": code == EXCLUDED}
+            {"color": hex_colour(COLOURS[code]), "label": name, "hatch": code == EXCLUDED}
             for code, name in self.names.items()
         ]
 
@@ -82,7 +82,7 @@ class RampPalette:
         stops = np.linspace(self.low, self.high, _LEGEND_STOPS, dtype=np.float32)
         colours = self.paint(stops[None, None])[0]
         return [
-            {"color": _hex(colour), "label": f"{stop:g} {self.unit}"}
+            {"color": hex_colour(colour), "label": f"{stop:g} {self.unit}"}
             for colour, stop in zip(colours.tolist(), stops.tolist(), strict=True)
         ]
 
@@ -105,7 +105,7 @@ class StepPalette:
 
     def legend(self) -> Legend:
         """Return the colour and the label of each range."""
-        return [{"color": _hex(c), "label": label} for c, label in zip(self.colours, self.labels, strict=True)]
+        return [{"color": hex_colour(c), "label": label} for c, label in zip(self.colours, self.labels, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,6 @@ RADAR = {"VV": RampPalette(-24, -2, "dB"), "VH": RampPalette(-32, -8, "dB")}
 """Backscatter on fixed scales, so that two dates can be compared."""
 
 
-def _hex(colour: Sequence[int]) -> str:
+def hex_colour(colour: Sequence[int]) -> str:
+    """Return a colour as ``#rrggbb``."""
     return "#" + bytes(colour[:3]).hex()

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse as StarletteJSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -32,6 +33,14 @@ from floodseg.server.workspace import Workspace
 STATIC = Path(__file__).parent / "static"
 _EVENT_INTERVAL_S = 0.5
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
+
+
+class JSONResponse(StarletteJSONResponse):
+    """JSON in ASCII: names of files may hold bytes that are no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def make_app(workspace: Workspace) -> Starlette:
@@ -144,8 +153,8 @@ def _tile(request: Request) -> Response:
     zoom, column, row = map(int, numbers)
     tile = tile_address(zoom, column, row)
     layer = workspace.layer(path["scene"], path["layer"])
-    states = [(file.path, *file_state(file.path)) for file in layer.files]
-    tag = f'"{hashlib.sha256(repr(states).encode()).hexdigest()[:24]}"'
+    states = [file_state(file.path) for file in layer.files]
+    tag = f'"{hashlib.sha256(repr((layer, states)).encode()).hexdigest()[:24]}"'
     headers = {"ETag": tag, **_REVALIDATE}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
@@ -223,7 +232,7 @@ def _too_large(_: Request, error: Exception) -> Response:
 
 def _system_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, OSError), "Starlette calls it with this class"
-    return _error(f"{error.filename}: {error.strerror}; restore the file, or reload the page", 404)
+    return _error(f"{error.filename}: {error.strerror}; restore the file or its permissions, and reload the page", 404)
 
 
 def _error(text: str, status: int) -> Response:
