@@ -113,6 +113,7 @@ def polygon(*points: Any) -> dict[str, Any]:
         ({"type": "Polygon", "coordinates": []}, 400, "is no GeoJSON Polygon"),
         (b'{"type":"Polygon","coordinates":[[[NaN,0],[1,0],[1,1],[NaN,0]]]}', 400, "GeoJSON"),
         (polygon([0, 0], [1, 0], [1, 1], [0, 0]), 404, "holds no pixel of the map"),
+        (polygon(*([15 + i % 7 / 99, 45 + i % 5 / 99] for i in range(1051))), 400, "crosses itself and has over 1000"),
         (b" " * (2**20 + 1), 413, "larger than 1048576 bytes"),
     ],
 )

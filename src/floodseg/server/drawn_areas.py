@@ -20,6 +20,8 @@ from floodseg.server.scenes import MapFolder
 _MAX_EDGE_SHARE = 1e-3
 """Longest edge of a drawn polygon as a share of the extent of the map; longer edges are split, since they are curved on
 the grid of the map."""
+_MAX_CROSSING_CORNERS = 1000
+"""Largest number of corners of a polygon that crosses itself: the time to resolve it grows with their square."""
 
 
 def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
@@ -93,7 +95,11 @@ def _polygon(body: bytes) -> shapely.Geometry:
     points = shapely.get_coordinates(shape)
     if not is_polygon or not len(points) or not np.isfinite(points).all() or np.abs(points).max() > 540:
         raise RequestError("the polygon is no GeoJSON Polygon with coordinates in degrees; draw it again")
-    return shape
+    if shapely.is_valid(shape):
+        return shape
+    if len(points) > _MAX_CROSSING_CORNERS:
+        raise RequestError(f"the polygon crosses itself and has over {_MAX_CROSSING_CORNERS} corners; draw it simpler")
+    return shapely.make_valid(shape, method="structure", keep_collapsed=False)
 
 
 def _mask(rasters: MapRasters, shape: shapely.Geometry) -> PolygonMask:
@@ -101,7 +107,7 @@ def _mask(rasters: MapRasters, shape: shapely.Geometry) -> PolygonMask:
     assert bounds is not None, "rasters.grid raises otherwise"
     west, south, east, north = bounds
     margin = 0.05 * max(east - west, north - south)
-    parts = areal(shapely.get_parts(shapely.make_valid(np.array([shape], dtype=object))))
+    parts = areal(np.array([shape], dtype=object))
     copies = np.concatenate([moved_east(parts, 360 * turn) for turn in (-1, 0, 1)])
     near = clipped(copies, (west - margin, south - margin, east + margin, north + margin))
     if not len(near):
