@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -212,8 +211,3 @@ def _flags(name: str, value: Any) -> list[str]:
         return [flag] if value else []
     # with "=", a value that begins with "-" is not read as a flag
     return [f"{flag}={each}" for each in (value if isinstance(value, tuple) else (value,))]
-
-
-def python_command(arguments: list[str]) -> list[str]:
-    """Return the command line that runs ``floodseg`` with the arguments, and ends with this process."""
-    return [sys.executable, "-m", "floodseg.server.job_process", *arguments]

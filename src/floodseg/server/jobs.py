@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from floodseg.messages import printable, redacted, shortened
 from floodseg.products.folder import SUMMARY, remove_leftovers
 from floodseg.server.errors import RequestError
 from floodseg.server.job_process import CLEANUP_S
-from floodseg.server.job_settings import JobKind, python_command
+from floodseg.server.job_settings import JobKind
 from floodseg.server.scenes import scene_id
 from floodseg.system.files import locked_folder
 from floodseg.system.progress import JSON_VARIABLE
@@ -174,7 +175,8 @@ class JobQueue:
 
     def _run_job(self, job: Job) -> None:
         with subprocess.Popen(
-            python_command(job.arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "floodseg.server.job_process", *job.arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, encoding="utf-8", errors="replace", start_new_session=True,
             env={**os.environ, JSON_VARIABLE: "json", "PYTHONUNBUFFERED": "1"},
         ) as process:  # fmt: skip

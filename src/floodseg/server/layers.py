@@ -104,8 +104,7 @@ def open_layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: Ra
             notes.append(f"the image `{setting}` is not shown: {error}")
             continue
         images[setting] = image
-        found = _radar_layers(scene, setting, image) if setting.startswith("sar") else _optical(scene, setting, image)
-        layers += [replace(layer, min_zoom=min_zoom) for layer in found]
+        layers += [replace(layer, min_zoom=min_zoom) for layer in _image_layers(scene, setting, image)]
     return SceneLayers(tuple(layers), images, tuple(notes))
 
 
@@ -149,7 +148,7 @@ def _open_input(scene: MapFolder, folders: Folders, setting: str) -> Image:
     session = Session(allow_remote=False)
     try:
         held = SAR_BANDS if sensor == "sar" else _bands(session, request)
-        image = open_image(session, _with_bands(request, held))
+        image = open_image(session, replace(request, bands=held))
     finally:
         session.close()
     if any(degree_bounds(file.grid) is None for file in image.files):
@@ -161,14 +160,10 @@ def _bands(session: Session, request: ImageRequest) -> tuple[str, ...]:
     """Return the bands of an optical image."""
     for bands in _COMPOSITES[:-1]:
         try:
-            return open_image(session, _with_bands(request, bands)).available_bands
+            return open_image(session, replace(request, bands=bands)).available_bands
         except FloodsegError:
             continue
-    return open_image(session, _with_bands(request, _COMPOSITES[-1])).available_bands
-
-
-def _with_bands(request: ImageRequest, bands: tuple[str, ...]) -> ImageRequest:
-    return replace(request, bands=bands)
+    return open_image(session, replace(request, bands=_COMPOSITES[-1])).available_bands
 
 
 def input_states(scene: MapFolder, folders: Folders) -> InputStates:
@@ -192,26 +187,22 @@ def _find(scene: MapFolder, folders: Folders, name: str) -> str | None:
     return None
 
 
-def _radar_layers(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
-    when = " before" if setting.endswith("_before") else ""
-    date = None if when else scene.summary.get("datetime")
-    for band in SAR_BANDS:
-        yield Layer(
-            f"{setting}_{band.lower()}", f"Radar {band}{when}", "dB", "ramp", _holding(image, (band,)), (band,),
-            image.request.quantity, palettes.RADAR[band], date,
-        )  # fmt: skip
-
-
-def _optical(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
-    bands = next((each for each in _COMPOSITES if set(each) <= set(image.request.bands)), None)
-    if bands is None:
+def _image_layers(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
+    is_before, quantity = setting.endswith("_before"), image.request.quantity
+    when, date = (" before", None) if is_before else ("", scene.summary.get("datetime"))
+    if image.request.sensor == "sar":
+        for band in SAR_BANDS:
+            yield Layer(
+                f"{setting}_{band.lower()}", f"Radar {band}{when}", "dB", "ramp", _holding(image, (band,)), (band,),
+                quantity, palettes.RADAR[band], date,
+            )  # fmt: skip
         return
-    when = " before" if setting.endswith("_before") else ""
-    date = None if when else scene.summary.get("datetime")
-    yield Layer(
-        setting, f"Optical image{when} ({' '.join(bands)})", None, "rgb", _holding(image, bands), bands,
-        image.request.quantity, palettes.ColourPalette(bands), date,
-    )  # fmt: skip
+    bands = next((each for each in _COMPOSITES if set(each) <= set(image.request.bands)), None)
+    if bands is not None:
+        yield Layer(
+            setting, f"Optical image{when} ({' '.join(bands)})", None, "rgb", _holding(image, bands), bands,
+            quantity, palettes.ColourPalette(bands), date,
+        )  # fmt: skip
 
 
 def _holding(image: Image, bands: Sequence[str]) -> tuple[ImageFile, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,6 @@ _HATCH_PERIOD, _HATCH_WIDTH = 8, 3
 in pairs do not exist (27:1 exceeds the 21:1 of black and white), so one class has stripes."""
 _BRIGHTNESS = 3.5
 """Factor from reflectance to display brightness, as in the quicklook."""
-
-
-class Palette(Protocol):
-    """Colours of one layer."""
-
-    def paint(self, values: Values) -> Pixels:
-        """Return the RGBA pixels of valid values, (C, H, W)."""
-        ...
-
-    def legend(self) -> Legend:
-        """Return colours with labels."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +112,9 @@ class ColourPalette:
         channels = zip(("#ff0000", "#00ff00", "#0000ff"), self.bands, strict=True)
         return [{"color": colour, "label": band} for colour, band in channels]
 
+
+Palette = ClassPalette | RampPalette | StepPalette | ColourPalette
+"""Colours of one layer: ``paint`` returns the pixels of values, and ``legend`` the colours with labels."""
 
 PROBABILITY = RampPalette(0, 100, "%", (COLOURS[LAND], COLOURS[FLOOD]))
 """Water probability, as in ``water_probability.qml``."""

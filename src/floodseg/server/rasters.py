@@ -145,7 +145,7 @@ def file_state(name: str) -> tuple[int, int]:
     """
     path = file_on_disk(name)
     if path is None or not (path.is_file() or path.is_dir()):
-        raise DataError(f"{name}: no such file; reload the list of maps")
+        raise DataError(f"{name}: no such file; reload the list of maps, or map the scene again")
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 
