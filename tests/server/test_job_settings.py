@@ -1,5 +1,6 @@
 """Commands of jobs: they are those that a user would type."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_source_is_a_known_name_or_a_file_in_the_folders(tmp_path: Path, source:
         JobForm("map", "x", settings | {"source": "earth-search"}), tmp_path / "x", Folders([tmp_path])
     )
     assert parsed(command)["config"].search.source == "earth-search"
+
+
+@pytest.mark.parametrize("name", ["e\u0301te\u0301", "बाढ़ नक्शा", "แม่น้ำ", "2024-10.31 a_b"])
+def test_names_of_maps_in_all_scripts(name: str) -> None:
+    body = json.dumps({"kind": "predict", "name": name, "settings": {}}).encode()
+    assert JobForm.parse(body).name == name
 
 
 @pytest.mark.parametrize("kind", ["predict", "map"])

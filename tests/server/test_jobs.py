@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from app_server import AppProcess
+from app_server import TOKEN, AppProcess
 from floodseg.app.cli import main
 from place_scenes import PLACE, make_world, serving_world
 from scenes import sar_values, write_sar
@@ -147,3 +148,29 @@ def test_end_of_the_server_ends_its_job(
     with AppProcess(maps) as server:
         assert [scene["name"] for scene in server.request("api/scenes").json()["scenes"]] == ["finished"]
         assert server.request("api/jobs").json() == {"jobs": []}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "reason"), [(signal.SIGKILL, "Killed"), (signal.SIGSEGV, "Segmentation fault")])
+def test_killed_job_leaves_no_files_and_the_next_one_runs(
+    workshop: AppProcess, map_root: Path, large_scene: Path, tmp_path: Path, number: signal.Signals, reason: str
+) -> None:
+    job = start(workshop, "killed", sar=[str(large_scene)], model="s1-lite")
+    wait_for(workshop, job["id"], "running", moving=True)
+    (child,) = psutil.Process(workshop.process.pid).children()
+    child.send_signal(number)
+    assert f"ended by signal {int(number)} ({reason})" in wait_for(workshop, job["id"], "failed")["error"]
+    assert not list((tmp_path / "maps").iterdir())
+    sar = str(map_root / "scene/sar.tif")
+    assert events(workshop, start(workshop, "killed", sar=[sar], model="otsu")["id"])[-1]["state"] == "done"
+
+
+@pytest.mark.slow
+def test_end_of_the_server_while_a_page_follows_a_job(workshop: AppProcess, large_scene: Path) -> None:
+    job = start(workshop, "followed", sar=[str(large_scene)], model="s1-lite")
+    with socket.create_connection(("127.0.0.1", workshop.port)) as connection:
+        connection.sendall(f"GET /{TOKEN}/api/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert b"200 OK" in connection.recv(1000)
+        workshop.process.send_signal(signal.SIGINT)
+        assert workshop.process.wait(30) == 0
+    assert workshop.errors() == ""

@@ -25,6 +25,7 @@ SCENE = "{scene}"
         ({"Origin": "http://evil.example"}, TOKEN, "comes from another page"),
         ({"Origin": "null"}, TOKEN, "comes from another page"),
         ({"Origin": "http://127.0.0.1:1"}, TOKEN, "comes from another page"),
+        ({"Origin": "http://["}, TOKEN, "comes from another page"),
         ({}, "wrong", "lacks the token"),
         ({}, TOKEN[:-1], "lacks the token"),
         ({}, f"{TOKEN}x", "lacks the token"),
@@ -112,6 +113,7 @@ def polygon(*points: Any) -> dict[str, Any]:
         ({"type": "Polygon", "coordinates": []}, 400, "is no GeoJSON Polygon"),
         (b'{"type":"Polygon","coordinates":[[[NaN,0],[1,0],[1,1],[NaN,0]]]}', 400, "GeoJSON"),
         (polygon([0, 0], [1, 0], [1, 1], [0, 0]), 404, "holds no pixel of the map"),
+        (polygon(*([15 + i % 7 / 99, 45 + i % 5 / 99] for i in range(1051))), 400, "crosses itself and has over 1000"),
         (b" " * (2**20 + 1), 413, "larger than 1048576 bytes"),
     ],
 )
@@ -149,6 +151,8 @@ def form(settings: Any, name: Any = "new", kind: str = "predict") -> dict[str, A
         (form({}, name="a/b"), 400, "the name of a map"),
         (form({}, name="--help"), 400, "the name of a map"),
         (form({}, name="x" * 81), 400, "the name of a map"),
+        (form({}, name="水" * 80), 400, "at most 200 bytes"),
+        (form({}, name="x\u202e"), 400, "the name of a map"),
         (form({}, name=3), 400, "the name of a map"),
         (form({}, kind="map"), 400, "start floodseg app with --allow-remote"),
         (form({}, name="outside"), 403, "a link to a place outside"),
@@ -166,6 +170,7 @@ def form(settings: Any, name: Any = "new", kind: str = "predict") -> dict[str, A
         (form({"sar": "{sar}", "threshold": 2}), 422, "--threshold 2: must be above 0 and below 1"),
         (form({"sar": "{sar}", "threshold": "0.5"}), 400, "must be a number"),
         (form({"sar": "{sar}", "tta": 1}), 400, "must be a truth value"),
+        (form({"sar": "{sar}", "permanent_water_threshold": 10**400}), 400, "must be a number"),
         (form({"sar": "{sar}", "sar_units": "watts"}), 422, "--sar-units watts: must be one of db, linear"),
         (form({"sar": "{sar}", "max_slope": 10}), 422, "has no effect without --dem"),
         (form({"sar": "{sar}", "model": "/etc/passwd"}), 400, "--model /etc/passwd: must be one of auto"),
@@ -257,3 +262,18 @@ def test_damaged_maps_are_refused(damaged: AppProcess, name: str, path: str, sen
     assert 400 <= answer.status < 500, answer.body
     assert sentence in answer.json()["error"]
     assert damaged.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sar", "status", "sentence"),
+    [
+        ("new", "vrt/flood.tif", 403, "is not in a folder of the app"),
+        ("new", "link", 403, "is not in a folder of the app"),
+        ("vrt", "link/flood.tif", 422, "holds finished products; choose another name"),
+    ],
+)
+def test_jobs_of_files_elsewhere_or_with_the_name_of_a_map(
+    damaged: AppProcess, name: str, sar: str, status: int, sentence: str
+) -> None:
+    answer = damaged.request("api/jobs", "POST", form({"sar": str(damaged.folder.resolve() / sar)}, name))
+    assert (answer.status, sentence in answer.json()["error"]) == (status, True), answer.body

@@ -1,7 +1,10 @@
 """Start of the app: address, port, and the conditions for other machines."""
 
+import http.client
+import signal
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +20,7 @@ from floodseg.app.cli import main
         (["--token", "short"], "--token: must have 16 to 200 letters"),
         (["--token", "a/b/c/d/e/f/g/h/i/j"], "--token: must have 16 to 200 letters"),
         (["--host", "not a name", "--token", TOKEN], "--host not a name: is not an address of this machine"),
+        (["--host", "192.0.2.1", "--token", TOKEN], "--host 192.0.2.1: is not an address of this machine"),
         (["--port", "70000"], "--port 70000: must be from 0 to 65535"),
         (["--folder", "missing"], "--folder missing: is not a folder"),
         (["--basemap", "missing.pmtiles"], "--basemap missing.pmtiles: no such file"),
@@ -54,6 +58,8 @@ def test_next_free_port_basemap_and_second_folder(map_root: Path, tmp_path: Path
             assert {"place", "date"} <= {setting["name"] for setting in info["map_settings"]}
             part = server.request("basemap.pmtiles", headers={"Range": "bytes=16-31"})
             assert (part.status, part.body) == (206, bytes(range(16, 32)))
+            (tmp_path / "world.pmtiles").unlink()
+            assert "no such file any more" in server.request("basemap.pmtiles").json()["error"]
             assert server.stop() == 0
 
 
@@ -64,3 +70,27 @@ def test_other_machines_need_a_token_and_get_a_warning(tmp_path: Path) -> None:
         assert server.request("api/info", headers={"Host": socket.gethostname()}).status == 200
         assert server.request("api/info", headers={"Host": "evil.example"}).status == 403
         assert server.request("api/info", token="wrong").status == 403
+
+
+def test_end_during_a_download(tmp_path: Path) -> None:
+    with (tmp_path / "world.pmtiles").open("wb") as stream:
+        stream.truncate(100_000_000)
+    with (
+        AppProcess(tmp_path / "maps", [f"--basemap={tmp_path / 'world.pmtiles'}"]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
+        connection.sendall(f"GET /{TOKEN}/basemap.pmtiles HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connection.recv(100)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+        assert server.errors() == ""
+
+
+def test_every_address_of_this_machine_serves_its_printed_address(tmp_path: Path) -> None:
+    with AppProcess(tmp_path, ["--host=127.0.0.2"]) as server:
+        address = urlsplit(server.address)
+        assert address.hostname == "127.0.0.2"
+        connection = http.client.HTTPConnection(address.netloc, timeout=30)
+        connection.request("GET", f"{address.path}api/jobs")
+        assert connection.getresponse().status == 200
+        connection.close()

@@ -30,6 +30,8 @@ def diagnose(path: Path, error: BaseException) -> str:
         return f"cannot be reached ({failure.strerror}); change its permissions or the path"
     if path.is_dir():
         return "is a folder, not an image; rename it, or put the image in its place"
+    if any("\udc80" <= char <= "\udcff" for char in str(path)):  # a byte that Python could not decode
+        return "has a name that is not UTF-8; rename it"
     advice = reading_advice(str(path))
     if advice is not None:
         return advice

@@ -58,8 +58,8 @@ def open_with_drivers(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS)
         except BaseException:
             dataset.close()
             raise
-    except UnicodeDecodeError:
-        raise RasterioIOError("its coordinate system or another text is not UTF-8") from None
+    except UnicodeError:
+        raise RasterioIOError("its name, coordinate system or another text is not UTF-8") from None
     return dataset
 
 

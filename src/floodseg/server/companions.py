@@ -1,14 +1,15 @@
 """Depth and exposure of a map, in its folder or beside it."""
 
-import json
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from floodseg.errors import DataError
+from floodseg.errors import DataError, FloodsegError
 from floodseg.products.folder import DEPTH_PRODUCTS, SUMMARY
+from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
-from floodseg.server.scenes import MapFolder, refuse_constant
+from floodseg.server.scenes import MapFolder
 
 _DEPTH = DEPTH_PRODUCTS[0]
 _EXPOSURE = "exposure.json"
@@ -21,11 +22,11 @@ def depth_folder(scene: MapFolder, folders: Folders) -> Path | None:
 
     It is the map's own (``floodseg predict --depth``), or the folder ``depth`` in it or beside it, of the same grid.
     """
-    if (scene.path / _DEPTH).is_file() and "depth" in scene.summary:
+    if (scene.path / _DEPTH).is_file() and scene.summary.get("depth"):
         return scene.path
-    for folder in _beside(scene, folders, "depth"):
-        if (folder / _DEPTH).is_file() and _is_of(scene, _read(folder / SUMMARY, folders)):
-            return folder
+    for file, document in _readable(_depth_summaries(scene), folders):
+        if (file.parent / _DEPTH).is_file() and _is_of(scene, document):
+            return file.parent
     return None
 
 
@@ -34,23 +35,48 @@ def depth_document(scene: MapFolder, folders: Folders) -> dict[str, Any] | None:
     folder = depth_folder(scene, folders)
     if folder is None:
         return None
-    entries = scene.summary["depth"] if folder == scene.path else _read(folder / SUMMARY, folders)
+    entries = scene.summary["depth"] if folder == scene.path else folders.read_json(folder / SUMMARY)
     return {key: value for key, value in entries.items() if key in _DEPTH_ENTRIES}
 
 
 def exposure_rows(scene: MapFolder, folders: Folders) -> list[dict[str, Any]] | None:
     """Return the consequences of ``exposure.json`` in the map's folder or beside it; None without one."""
-    for folder in (scene.path, *_beside(scene, folders, "exposure")):
-        if (folder / _EXPOSURE).is_file():
-            document = _read(folder / _EXPOSURE, folders)
+    for _, document in _readable(_exposures(scene), folders):
+        if isinstance(document, dict) and _is_of(scene, document.get("map")):
             rows = document.get("consequences")
-            if _is_of(scene, document.get("map", {})) and isinstance(rows, list):
-                return rows
+            return rows if isinstance(rows, list) else None
     return None
 
 
-def _beside(scene: MapFolder, folders: Folders, name: str) -> list[Path]:
-    return [folder for folder in (scene.path / name, scene.path.parent / name) if folders.contains(folder)]
+def damaged_companions(scene: MapFolder, folders: Folders) -> list[str]:
+    """Return a sentence on each depth or exposure that cannot be read, and is not shown."""
+    sentences = []
+    for file in (*_depth_summaries(scene), *_exposures(scene)):
+        try:
+            with suppress(RequestError):  # there is no such file, or it is not in the folders
+                folders.read_json(file)
+        except DataError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def _depth_summaries(scene: MapFolder) -> list[Path]:
+    return [folder / "depth" / SUMMARY for folder in (scene.path, scene.path.parent)]
+
+
+def _exposures(scene: MapFolder) -> list[Path]:
+    folders = (scene.path, scene.path / "exposure", scene.path.parent / "exposure")
+    return [folder / _EXPOSURE for folder in folders]
+
+
+def _readable(files: list[Path], folders: Folders) -> Iterator[tuple[Path, Any]]:
+    """Yield the files that exist in the folders and can be read, with their content."""
+    for file in files:
+        try:
+            document = folders.read_json(file)
+        except FloodsegError:
+            continue
+        yield file, document
 
 
 def _is_of(scene: MapFolder, document: Any) -> bool:
@@ -60,18 +86,3 @@ def _is_of(scene: MapFolder, document: Any) -> bool:
         and document.get("grid") == scene.summary["grid"]
         and document.get("datetime") == scene.summary.get("datetime")
     )
-
-
-def _read(file: Path, folders: Folders) -> dict[str, Any]:
-    try:
-        folders.checked(str(file))
-        return _parsed(file, file.stat().st_mtime_ns)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); make it again, or remove it") from error
-
-
-@lru_cache(maxsize=32)
-def _parsed(file: Path, changed: int) -> dict[str, Any]:
-    """Return the content of a JSON file; ``changed`` is the time of its last change."""
-    document = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    return document if isinstance(document, dict) else {}

@@ -1,12 +1,13 @@
 """Files of a map: list, and an archive that is written while it is sent."""
 
-import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+from floodseg.errors import FloodsegError
+from floodseg.messages import printable
 from floodseg.products.folder import ITEM
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
@@ -15,12 +16,13 @@ from floodseg.server.scenes import MapFolder
 _CHUNK_BYTES = 2**18
 
 
-def product_list(scene: MapFolder) -> list[dict[str, Any]]:
+def product_list(scene: MapFolder, folders: Folders) -> list[dict[str, Any]]:
     """Return name, bytes and title of each product; the titles are those of ``item.json``."""
     titles = {ITEM: "STAC item of these files"}
-    with suppress(OSError, ValueError, AttributeError):  # a map without a date has no item
-        assets = json.loads((scene.path / ITEM).read_text(encoding="utf-8"))["assets"]
-        titles |= {asset["href"].removeprefix("./"): asset.get("title") for asset in assets.values()}
+    # a map without a date has no item
+    with suppress(FloodsegError, LookupError, TypeError, AttributeError):
+        assets = folders.read_json(scene.path / ITEM)["assets"].values()
+        titles |= {asset["href"].removeprefix("./"): str(asset["title"]) for asset in assets if "title" in asset}
     return [
         {"name": name, "bytes": (scene.path / name).stat().st_size, "title": titles.get(name) or name}
         for name in scene.products
@@ -39,18 +41,22 @@ def product_file(scene: MapFolder, folders: Folders, name: str) -> Path:
 
 
 def archive(scene: MapFolder, folders: Folders) -> Iterator[bytes]:
-    """Yield a ZIP archive of all products, which are stored without compression."""
+    """Yield a ZIP archive of all products, which are stored without compression.
+
+    All files are opened before the first byte is sent, so that they are those of one map.
+    """
     files = [product_file(scene, folders, name) for name in scene.products]
-    return _zip(scene.path.name, files)
+    folder = printable(scene.path.name)
+    entries = [zipfile.ZipInfo.from_file(file, f"{folder}/{file.name}", strict_timestamps=False) for file in files]
+    return _zip(list(zip(entries, [file.open("rb") for file in files], strict=True)))
 
 
-def _zip(folder: str, files: list[Path]) -> Iterator[bytes]:
+def _zip(members: list[tuple[zipfile.ZipInfo, IO[bytes]]]) -> Iterator[bytes]:
     sink = _Sink()
     # ZipFile only writes and flushes
     with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as target:
-        for file in files:
-            entry = zipfile.ZipInfo.from_file(file, f"{folder}/{file.name}")
-            with file.open("rb") as source, target.open(entry, "w", force_zip64=True) as member:
+        for entry, source in members:
+            with source, target.open(entry, "w", force_zip64=True) as member:
                 while chunk := source.read(_CHUNK_BYTES):
                     member.write(chunk)
                     yield sink.take()

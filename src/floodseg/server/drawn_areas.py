@@ -20,6 +20,8 @@ from floodseg.server.scenes import MapFolder
 _MAX_EDGE_SHARE = 1e-3
 """Longest edge of a drawn polygon as a share of the extent of the map; longer edges are split, since they are curved on
 the grid of the map."""
+_MAX_CROSSING_CORNERS = 1000
+"""Largest number of corners of a polygon that crosses itself: the time to resolve it grows with their square."""
 
 
 def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
@@ -30,14 +32,17 @@ def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
         body: GeoJSON of a polygon in degrees.
 
     Raises:
-        RequestError: it is no polygon, or lies outside the map (404).
+        RequestError: it is no polygon, or lies outside the map (404), or areas of the map are unknown (404).
         DataError: a raster cannot be read.
     """
     mask = _mask(rasters, _polygon(body))
     window = mask.enclosing_window()
     if window is None:
         raise RequestError("the polygon holds no pixel of the map; draw it on the map", 404)
-    sums = _PolygonSums(measure_pixel_areas(rasters.grid))
+    footprints = measure_pixel_areas(rasters.grid)
+    if footprints is None:
+        raise RequestError("areas are unknown, because pixels of this map have no unique place on the Earth", 404)
+    sums = _PolygonSums(footprints)
     for part in strips(window):
         sums.add(rasters, mask, part)
     return {"areas": sums.areas(rasters.scene), "histogram": histogram(sums.percent), "depth": sums.depth()}
@@ -46,7 +51,7 @@ def polygon_numbers(rasters: MapRasters, body: bytes) -> dict[str, Any]:
 class _PolygonSums:
     """Sums over the pixels inside a polygon."""
 
-    def __init__(self, footprints: PixelAreas | None) -> None:
+    def __init__(self, footprints: PixelAreas) -> None:
         self._footprints = footprints
         self._square_metres = np.zeros(256)
         self.percent = np.zeros(256, np.int64)
@@ -56,8 +61,7 @@ class _PolygonSums:
     def add(self, rasters: MapRasters, mask: PolygonMask, window: Window) -> None:
         inside = mask.read(window)
         classes = rasters.read(CLASSES, window)[inside]
-        ground = np.ones(inside.shape) if self._footprints is None else self._footprints.block(window)
-        ground = ground[inside]
+        ground = self._footprints.block(window)[inside]
         self._square_metres += np.bincount(classes, ground, minlength=256)
         self.percent += np.bincount(rasters.read(PROBABILITY, window)[inside], minlength=256)
         if rasters.depth is not None:
@@ -91,7 +95,11 @@ def _polygon(body: bytes) -> shapely.Geometry:
     points = shapely.get_coordinates(shape)
     if not is_polygon or not len(points) or not np.isfinite(points).all() or np.abs(points).max() > 540:
         raise RequestError("the polygon is no GeoJSON Polygon with coordinates in degrees; draw it again")
-    return shape
+    if shapely.is_valid(shape):
+        return shape
+    if len(points) > _MAX_CROSSING_CORNERS:
+        raise RequestError(f"the polygon crosses itself and has over {_MAX_CROSSING_CORNERS} corners; draw it simpler")
+    return shapely.make_valid(shape, method="structure", keep_collapsed=False)
 
 
 def _mask(rasters: MapRasters, shape: shapely.Geometry) -> PolygonMask:
@@ -99,7 +107,7 @@ def _mask(rasters: MapRasters, shape: shapely.Geometry) -> PolygonMask:
     assert bounds is not None, "rasters.grid raises otherwise"
     west, south, east, north = bounds
     margin = 0.05 * max(east - west, north - south)
-    parts = areal(shapely.get_parts(shapely.make_valid(np.array([shape], dtype=object))))
+    parts = areal(np.array([shape], dtype=object))
     copies = np.concatenate([moved_east(parts, 360 * turn) for turn in (-1, 0, 1)])
     near = clipped(copies, (west - margin, south - margin, east + margin, north + margin))
     if not len(near):

@@ -1,15 +1,19 @@
 """Folders that the app may read: every path of a request is resolved and checked here."""
 
+import json
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from floodseg.errors import DataError
 from floodseg.server.errors import RequestError
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".hgt", ".zip", ".safe")
 _VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml")
 _MAX_ENTRIES = 2000
 """Largest number of entries of one listing."""
+_MAX_JSON_BYTES = 20_000_000
 
 
 class Folders:
@@ -53,9 +57,25 @@ class Folders:
         if not path.is_absolute() or not self.contains(path):
             raise self.refusal(text)
         resolved = path.resolve()
-        if not resolved.exists():
+        if not (resolved.is_file() or resolved.is_dir()):  # also a pipe or a device, which could be read without end
             raise RequestError(f"{text}: no such file; reload the list of files", 404)
         return resolved
+
+    def read_json(self, file: Path) -> Any:
+        """Return the content of a JSON file that can be sent as JSON: finite numbers, and texts of characters.
+
+        Raises:
+            RequestError: it lies outside the folders (403), or does not exist (404).
+            DataError: it cannot be read, or is not JSON.
+        """
+        try:
+            path = self.checked(str(file))
+            status = path.stat()
+            if status.st_size > _MAX_JSON_BYTES:
+                raise ValueError(f"{status.st_size} bytes are too many")
+            return _parsed(path, status.st_mtime_ns, status.st_size)
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{file}: is not JSON ({error}); make it again, or remove it") from error
 
     def refusal(self, name: str) -> RequestError:
         """Return the error for a file outside the folders."""
@@ -93,3 +113,11 @@ class Folders:
             ],
             "left_out": max(0, len(entries) - _MAX_ENTRIES),
         }
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, changed: int, size: int) -> Any:
+    """Return the content of a JSON file; ``changed`` and ``size`` are those of its last change."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    json.dumps(document, allow_nan=False, ensure_ascii=False).encode()  # raises ValueError for what cannot be sent
+    return document

@@ -3,7 +3,6 @@
 import ipaddress
 import secrets
 import socket
-from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,7 +39,8 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str, host: str) -> None:
         self._app = app
         self._token = token
-        self._names: Collection[str] | None = None if is_loopback(host) else (host, *_machine_names())
+        self._has_other_names = not is_loopback(host)
+        self._names = {*_LOOPBACK_NAMES, host.lower(), *(_machine_names() if self._has_other_names else ())}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,7 +67,7 @@ class Guard:
         if not self._is_own_name(host):
             text = f"The host '{host[:100]}' is not this server; use the address that floodseg app printed."
             return PlainTextResponse(text, 403)
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return PlainTextResponse("The request comes from another page; use the page of the app.", 403)
         token = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
         if not secrets.compare_digest(token.encode(), self._token.encode()):
@@ -84,9 +84,7 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in _LOOPBACK_NAMES:
-            return True
-        return self._names is not None and (name in self._names or _is_address(name))
+        return name in self._names or (self._has_other_names and _is_address(name))
 
 
 class _BoundedBody:

@@ -1,8 +1,9 @@
 """Settings that a new map can have: their explanations for the page, and the command of a job."""
 
 import json
+import os
 import re
-import sys
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from floodseg.config.predict import CLOUD_METHODS, PredictConfig
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
+from floodseg.server.rasters import check_parts
 
 JobKind = Literal["predict", "map"]
 KINDS: tuple[JobKind, ...] = ("predict", "map")
@@ -39,7 +41,10 @@ _WORDS = {"sar": "radar image", "sar_before": "radar image from before", "sar_un
           "tta": "test-time augmentation"}  # fmt: skip
 """Titles of settings whose names are abbreviations."""
 _FLAG = re.compile(r"--[a-z][a-z-]*")
-_NAME = re.compile(r"[^\W_][\w .-]{0,79}")
+_MAX_NAME_BYTES = 200
+"""Longest name of a map in bytes. File systems allow 255, and the name of the staging folder is longer."""
+_MAX_NUMBER = 1e300
+"""Largest number of a setting: an integer of JSON may be too large for a floating-point number."""
 _MODEL_HELP = (
     "Shipped model, or classical baseline: otsu (radar) or ndwi (optical). auto takes s1-efficient for a radar image, "
     "s2 for an optical image, and s1s2 for both."
@@ -132,12 +137,18 @@ class JobForm:
         )
         if kind not in KINDS or not isinstance(settings, dict):
             raise RequestError(f"the form needs a kind ({' or '.join(KINDS)}) and settings; reload the page")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _is_map_name(name):
             raise RequestError(
-                "the name of a map has 1 to 80 letters, digits, spaces, -, _ and ., and starts with a letter or a "
-                "digit; choose another name"
+                "the name of a map has 1 to 80 letters, digits, spaces, -, _ and ., starts with a letter or a digit, "
+                f"and has at most {_MAX_NAME_BYTES} bytes; choose another name"
             )
         return JobForm(kind, name, settings)
+
+
+def _is_map_name(name: str) -> bool:
+    # in many scripts, vowels and accents are marks
+    is_plain = all(char.isalnum() or char in " -_." or unicodedata.category(char)[0] == "M" for char in name)
+    return is_plain and name[:1].isalnum() and len(name) <= 80 and len(os.fsencode(name)) <= _MAX_NAME_BYTES
 
 
 def job_command(form: JobForm, out_dir: Path, folders: Folders) -> list[str]:
@@ -180,9 +191,14 @@ def _checked(document: Mapping[str, Any], value: Any, folders: Folders) -> Any:
         if files[0] in _words(name):
             return files[0]
         found = tuple(str(folders.checked(file)) for file in files)
+        for file in found:
+            check_parts(file, folders)
         return found if document["multiple"] else found[0]
     expected: tuple[type, ...] = {"bool": (bool,), "number": (int, float)}.get(kind, (str,))
-    if not isinstance(value, expected) or (kind == "number" and isinstance(value, bool)):
+    is_valid = isinstance(value, expected)
+    if kind == "number" and is_valid:
+        is_valid = not isinstance(value, bool) and not abs(value) > _MAX_NUMBER
+    if not is_valid:
         raise RequestError(f"`{name}={value}`: must be a {'truth value' if kind == 'bool' else kind}; correct it")
     if isinstance(value, str) and (not value.isprintable() or len(value) > 1000):
         raise RequestError(f"`{name}`: holds control characters or is too long; correct it")
@@ -206,8 +222,3 @@ def _flags(name: str, value: Any) -> list[str]:
         return [flag] if value else []
     # with "=", a value that begins with "-" is not read as a flag
     return [f"{flag}={each}" for each in (value if isinstance(value, tuple) else (value,))]
-
-
-def python_command(arguments: list[str]) -> list[str]:
-    """Return the command line that runs ``floodseg`` with the arguments, and ends with this process."""
-    return [sys.executable, "-m", "floodseg.server.job_process", *arguments]

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -15,10 +16,10 @@ from typing import Any, Literal
 
 from floodseg.errors import FloodsegError
 from floodseg.messages import printable, redacted, shortened
-from floodseg.products.folder import SUMMARY, check_unfinished, remove_leftovers
+from floodseg.products.folder import SUMMARY, remove_leftovers
 from floodseg.server.errors import RequestError
 from floodseg.server.job_process import CLEANUP_S
-from floodseg.server.job_settings import JobKind, python_command
+from floodseg.server.job_settings import JobKind
 from floodseg.server.scenes import scene_id
 from floodseg.system.files import locked_folder
 from floodseg.system.progress import JSON_VARIABLE
@@ -84,10 +85,10 @@ class JobQueue:
         """Add a job and return its document.
 
         Raises:
-            RunFolderError: the folder holds a finished map.
-            RequestError: another job has the same folder, or too many jobs wait.
+            RequestError: the folder holds a finished map, another job has the same folder, or too many jobs wait.
         """
-        check_unfinished(out_dir, overwrite=False)
+        if (out_dir / SUMMARY).exists():
+            raise RequestError(f"{out_dir}: holds finished products; choose another name", 422)
         with self._changed:
             waiting = [job for job in self._jobs.values() if job.state not in ENDED]
             if any(job.out_dir == out_dir for job in waiting):
@@ -174,7 +175,8 @@ class JobQueue:
 
     def _run_job(self, job: Job) -> None:
         with subprocess.Popen(
-            python_command(job.arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "floodseg.server.job_process", *job.arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, encoding="utf-8", errors="replace", start_new_session=True,
             env={**os.environ, JSON_VARIABLE: "json", "PYTHONUNBUFFERED": "1"},
         ) as process:  # fmt: skip
@@ -187,14 +189,14 @@ class JobQueue:
             for line in process.stdout:
                 self._take_line(job, line.rstrip("\n"))
             code = process.wait()
-        if code == -signal.SIGKILL:
+        if code < 0:  # it could not clean up
             _clean(job.out_dir)
         if code == 0 and (job.out_dir / SUMMARY).is_file():  # also if it was cancelled too late
             self._finish(job, "done", None)
         elif job.phase == "cancelling":
             self._finish(job, "cancelled", None)
         else:
-            self._finish(job, "failed", job.error or f"the job ended with code {code}; see its messages")
+            self._finish(job, "failed", job.error or _cause(code))
 
     def _take_line(self, job: Job, line: str) -> None:
         progress = _progress(line)
@@ -227,6 +229,14 @@ def _progress(line: str) -> tuple[str, float | None, float | None] | None:
         return str(entry["progress"]), share, None if left is None else float(left)
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _cause(code: int) -> str:
+    """Return the reason why a job without a sentence of its own failed."""
+    if code >= 0:
+        return f"the job ended with code {code}; see its messages"
+    reason = f"signal {-code} ({signal.strsignal(-code)})"
+    return f"the job was ended by {reason}, for example because memory ran out; free some, and start it again"
 
 
 def _clean(out_dir: Path) -> None:

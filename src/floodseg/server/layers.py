@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
 
-from floodseg.bands import SAR_BANDS, Sensor
+from floodseg.bands import SAR_BANDS, SarUnits, Sensor
 from floodseg.errors import FloodsegError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import CLASSES, PROBABILITY
@@ -22,8 +21,8 @@ from floodseg.scene.session import Session
 from floodseg.server import palettes
 from floodseg.server.folders import Folders
 from floodseg.server.palettes import Palette
-from floodseg.server.rasters import TILE_SIZE, RasterPool
-from floodseg.server.scenes import MapFolder
+from floodseg.server.rasters import TILE_SIZE, RasterPool, file_state
+from floodseg.server.scenes import MapFolder, degree_bounds
 
 _MAX_ZOOM = 22
 _ZOOMS_WITHOUT_OVERVIEWS = 4
@@ -35,7 +34,11 @@ _METRES_PER_DEGREE = 111_320.0
 _COMPOSITES = (("B04", "B03", "B02"), ("B11", "B08", "B03"), ("B08", "B04", "B03"))
 """Bands for red, green and blue: true colour, else two false colours with the infrared."""
 
+_IMAGES = ("sar", "sar_before", "optical", "optical_before")
+"""Settings of images that are shown."""
+
 Kind = Literal["classes", "ramp", "rgb"]
+InputStates = tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Layer:
         grid = self.files[0].grid
         return {
             "name": self.name, "title": self.title, "unit": self.unit, "kind": self.kind,
-            "legend": self.palette.legend(), "bounds": _bounds(grid), "minzoom": self.min_zoom,
+            "legend": self.palette.legend(), "bounds": degree_bounds(grid), "minzoom": self.min_zoom,
             "maxzoom": _native_zoom(grid), "date": self.date,
         }  # fmt: skip
 
@@ -91,7 +94,7 @@ def open_layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: Ra
         return SceneLayers((), {}, ("the map has no coordinate system, so it has no place on the map of the world",))
     layers = [*_product_layers(scene, depth)]
     images: dict[str, Image] = {}
-    for setting in ("sar", "sar_before", "optical", "optical_before"):
+    for setting in _IMAGES:
         if setting not in scene.summary["inputs"]:
             continue
         try:
@@ -101,8 +104,7 @@ def open_layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: Ra
             notes.append(f"the image `{setting}` is not shown: {error}")
             continue
         images[setting] = image
-        found = _radar_layers(scene, setting, image) if setting.startswith("sar") else _optical(scene, setting, image)
-        layers += [replace(layer, min_zoom=min_zoom) for layer in found]
+        layers += [replace(layer, min_zoom=min_zoom) for layer in _image_layers(scene, setting, image)]
     return SceneLayers(tuple(layers), images, tuple(notes))
 
 
@@ -133,19 +135,24 @@ def _product(path: Path, grid: GeoGrid, nodata: float) -> ImageFile:
 
 def _open_input(scene: MapFolder, folders: Folders, setting: str) -> Image:
     """Open an image of a map with all bands that it holds."""
-    files = tuple(_allowed(scene, folders, file) for file in scene.summary["inputs"][setting])
+    names = scene.summary["inputs"][setting]
+    files = tuple(filter(None, (_find(scene, folders, name) for name in names)))
+    if len(files) < len(names):
+        raise FloodsegError(
+            f"{', '.join(names)}: is not in a folder of the app; start floodseg app with --folder to see it"
+        )
     sensor: Sensor = "sar" if setting.startswith("sar") else "optical"
-    units = scene.summary["settings"].get("sar_units", "db")
+    units: SarUnits = scene.summary["settings"].get("sar_units") or "db"
     offset = scene.summary["settings"].get("optical_offset")
     request = ImageRequest(setting, sensor, "db" if sensor == "sar" else "reflectance", (), files, units, offset, False)
     session = Session(allow_remote=False)
     try:
         held = SAR_BANDS if sensor == "sar" else _bands(session, request)
-        image = open_image(session, _with_bands(request, held))
+        image = open_image(session, replace(request, bands=held))
     finally:
         session.close()
-    if any(file.grid.crs is None for file in image.files):
-        raise FloodsegError(f"{image.name}: has no coordinate system; assign one to see it here")
+    if any(degree_bounds(file.grid) is None for file in image.files):
+        raise FloodsegError(f"{image.name}: has no coordinate system on the Earth; assign one to see it here")
     return image
 
 
@@ -153,61 +160,55 @@ def _bands(session: Session, request: ImageRequest) -> tuple[str, ...]:
     """Return the bands of an optical image."""
     for bands in _COMPOSITES[:-1]:
         try:
-            return open_image(session, _with_bands(request, bands)).available_bands
+            return open_image(session, replace(request, bands=bands)).available_bands
         except FloodsegError:
             continue
-    return open_image(session, _with_bands(request, _COMPOSITES[-1])).available_bands
+    return open_image(session, replace(request, bands=_COMPOSITES[-1])).available_bands
 
 
-def _with_bands(request: ImageRequest, bands: tuple[str, ...]) -> ImageRequest:
-    return replace(request, bands=bands)
+def input_states(scene: MapFolder, folders: Folders) -> InputStates:
+    """Return the paths, times and sizes of the images of a map that are in a folder of the app."""
+    names = [name for setting in _IMAGES for name in scene.summary["inputs"].get(setting, ())]
+    return tuple((path, *file_state(path)) for name in names if (path := _find(scene, folders, name)) is not None)
 
 
-def _allowed(scene: MapFolder, folders: Folders, name: str) -> str:
-    """Return the path of an input in a folder of the app.
+def _find(scene: MapFolder, folders: Folders, name: str) -> str | None:
+    """Return the path of an input in a folder of the app, None if it is elsewhere.
 
-    Relative paths are those of the folder in which the map was made: the first one above the map that has the file.
+    Relative paths are those of the folder in which the map was made: the first one above the map that has the file, or
+    else the working directory.
     """
-    for base in (Path.cwd(), *scene.path.parents):
+    for base in (*scene.path.parents, Path.cwd()):
         path = name if name.startswith("/vsi") else str(base / name)
         place = file_on_disk(path)
-        if place is not None and (place == Path(path) or path.startswith("/vsi")) and folders.contains(place):
+        is_complete = place is not None and (place == Path(path) or path.startswith("/vsi"))
+        if place is not None and is_complete and folders.contains(place) and (place.is_file() or place.is_dir()):
             return path
-    raise FloodsegError(f"{name}: is not in a folder of the app; start floodseg app with --folder to see it")
+    return None
 
 
-def _radar_layers(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
-    when = " before" if setting.endswith("_before") else ""
-    date = None if when else scene.summary.get("datetime")
-    for band in SAR_BANDS:
-        yield Layer(
-            f"{setting}_{band.lower()}", f"Radar {band}{when}", "dB", "ramp", _holding(image, (band,)), (band,),
-            image.request.quantity, palettes.RADAR[band], date,
-        )  # fmt: skip
-
-
-def _optical(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
-    bands = next((each for each in _COMPOSITES if set(each) <= set(image.request.bands)), None)
-    if bands is None:
+def _image_layers(scene: MapFolder, setting: str, image: Image) -> Iterator[Layer]:
+    is_before, quantity = setting.endswith("_before"), image.request.quantity
+    when, date = (" before", None) if is_before else ("", scene.summary.get("datetime"))
+    if image.request.sensor == "sar":
+        for band in SAR_BANDS:
+            yield Layer(
+                f"{setting}_{band.lower()}", f"Radar {band}{when}", "dB", "ramp", _holding(image, (band,)), (band,),
+                quantity, palettes.RADAR[band], date,
+            )  # fmt: skip
         return
-    when = " before" if setting.endswith("_before") else ""
-    date = None if when else scene.summary.get("datetime")
-    yield Layer(
-        setting, f"Optical image{when} ({' '.join(bands)})", None, "rgb", _holding(image, bands), bands,
-        image.request.quantity, palettes.ColourPalette(bands), date,
-    )  # fmt: skip
+    bands = next((each for each in _COMPOSITES if set(each) <= set(image.request.bands)), None)
+    if bands is not None:
+        yield Layer(
+            setting, f"Optical image{when} ({' '.join(bands)})", None, "rgb", _holding(image, bands), bands,
+            quantity, palettes.ColourPalette(bands), date,
+        )  # fmt: skip
 
 
 def _holding(image: Image, bands: Sequence[str]) -> tuple[ImageFile, ...]:
     """Return the files of an image with those of the bands that they hold."""
     parts = [(file, tuple(band for band in file.bands if band.name in bands)) for file in image.files]
     return tuple(replace(file, bands=held) for file, held in parts if held)
-
-
-def _bounds(grid: GeoGrid) -> tuple[float, float, float, float]:
-    x, y = zip(*(grid.affine @ corner for corner in ((0, 0), (grid.width, grid.height))), strict=True)
-    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", min(x), min(y), max(x), max(y))
-    return west, south, east + 360 if east < west else east, north
 
 
 def _min_zoom(pool: RasterPool, file: ImageFile) -> int:
@@ -221,7 +222,9 @@ def _min_zoom(pool: RasterPool, file: ImageFile) -> int:
 
 def _native_zoom(grid: GeoGrid) -> int:
     """Return the lowest zoom at which no pixel of the grid is left out."""
-    _, south, _, north = _bounds(grid)
+    bounds = degree_bounds(grid)
+    assert bounds is not None, "files without a place have no layer"
+    _, south, _, north = bounds
     metres = (north - south) * _METRES_PER_DEGREE / grid.height
     middle = math.radians((south + north) / 2)
     zoom = math.ceil(math.log2(_WEB_PIXEL_M * max(math.cos(middle), 0.01) / metres))

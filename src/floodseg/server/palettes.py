@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,6 @@ _HATCH_PERIOD, _HATCH_WIDTH = 8, 3
 in pairs do not exist (27:1 exceeds the 21:1 of black and white), so one class has stripes."""
 _BRIGHTNESS = 3.5
 """Factor from reflectance to display brightness, as in the quicklook."""
-
-
-class Palette(Protocol):
-    """Colours of one layer."""
-
-    def paint(self, values: Values) -> Pixels:
-        """Return the RGBA pixels of valid values, (C, H, W)."""
-        ...
-
-    def legend(self) -> Legend:
-        """Return colours with labels."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +44,7 @@ class ClassPalette:
     def legend(self) -> Legend:
         """Return the colour and the name of each class, and if it is hatched."""
         return [
-            {"color": _hex(COLOURS[code]), "label": name, "hatch": code == EXCLUDED}
+            {"color": hex_colour(COLOURS[code]), "label": name, "hatch": code == EXCLUDED}
             for code, name in self.names.items()
         ]
 
@@ -82,7 +70,7 @@ class RampPalette:
         stops = np.linspace(self.low, self.high, _LEGEND_STOPS, dtype=np.float32)
         colours = self.paint(stops[None, None])[0]
         return [
-            {"color": _hex(colour), "label": f"{stop:g} {self.unit}"}
+            {"color": hex_colour(colour), "label": f"{stop:g} {self.unit}"}
             for colour, stop in zip(colours.tolist(), stops.tolist(), strict=True)
         ]
 
@@ -105,7 +93,7 @@ class StepPalette:
 
     def legend(self) -> Legend:
         """Return the colour and the label of each range."""
-        return [{"color": _hex(c), "label": label} for c, label in zip(self.colours, self.labels, strict=True)]
+        return [{"color": hex_colour(c), "label": label} for c, label in zip(self.colours, self.labels, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +113,15 @@ class ColourPalette:
         return [{"color": colour, "label": band} for colour, band in channels]
 
 
+Palette = ClassPalette | RampPalette | StepPalette | ColourPalette
+"""Colours of one layer: ``paint`` returns the pixels of values, and ``legend`` the colours with labels."""
+
 PROBABILITY = RampPalette(0, 100, "%", (COLOURS[LAND], COLOURS[FLOOD]))
 """Water probability, as in ``water_probability.qml``."""
 RADAR = {"VV": RampPalette(-24, -2, "dB"), "VH": RampPalette(-32, -8, "dB")}
 """Backscatter on fixed scales, so that two dates can be compared."""
 
 
-def _hex(colour: Sequence[int]) -> str:
+def hex_colour(colour: Sequence[int]) -> str:
+    """Return a colour as ``#rrggbb``."""
     return "#" + bytes(colour[:3]).hex()

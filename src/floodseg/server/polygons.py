@@ -44,7 +44,7 @@ def geojson(scene: MapFolder, file: Path) -> str:
     try:
         names = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
         parts = [_layer(file, name, scene) for name in LAYERS.values() if name in names]
-    except (DataSourceError, DataLayerError, ProjError, shapely.errors.ShapelyError, OSError) as error:
+    except (DataSourceError, DataLayerError, ProjError, shapely.errors.ShapelyError, OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as polygons ({error}); map the scene again") from error
     shapes = np.concatenate([shapes for shapes, _, _ in parts]) if parts else np.array([], object)
     areas = np.concatenate([areas for _, areas, _ in parts]) if parts else np.array([])

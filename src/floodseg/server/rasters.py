@@ -4,7 +4,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,18 +56,20 @@ class RasterPool:
         set_gdal_config("GDAL_CACHEMAX", _CACHE_BYTES)
 
     @contextmanager
-    def open(self, name: str) -> Iterator[Any]:
+    def open(self, name: str, grid: GeoGrid | None = None) -> Iterator[Any]:
         """Lend the open dataset of a local raster.
 
         Raises:
-            DataError: it cannot be read, also in the block.
+            DataError: it cannot be read, also in the block, or does not have the size of ``grid``.
             RequestError: it lies outside the folders.
         """
         key = (name, *file_state(name))
         try:
             with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_settings(allow_remote=False)):
-                dataset = self._take(key) or self._open(name)
+                dataset = self._take(key) or _open_in_folders(name, self._folders)
                 try:
+                    if grid is not None and dataset.shape != (grid.height, grid.width):
+                        raise DataError(f"{name}: has another size than summary.json says; map the scene again")
                     yield dataset
                 except BaseException:
                     dataset.close()
@@ -75,14 +77,6 @@ class RasterPool:
                 self._put(key, dataset)
         except RasterioError as error:
             raise DataError(f"{name}: {diagnose(Path(name), error)}") from error
-
-    def _open(self, name: str) -> Any:
-        dataset = open_layer(name, allow_remote=False)
-        outside = [file for file in dataset.files if not self._folders.contains(file_on_disk(file) or Path(file))]
-        if outside:
-            dataset.close()
-            raise self._folders.refusal(outside[0])
-        return dataset
 
     def close(self) -> None:
         """Close all rasters that are not in use."""
@@ -120,6 +114,29 @@ class RasterPool:
             each.close()
 
 
+def _open_in_folders(name: str, folders: Folders) -> Any:
+    dataset = open_layer(name, allow_remote=False)
+    outside = [file for file in dataset.files if not folders.contains(file_on_disk(file) or Path(file))]
+    if outside:
+        dataset.close()
+        raise folders.refusal(outside[0])
+    return dataset
+
+
+def check_parts(name: str, folders: Folders) -> None:
+    """Refuse a raster whose pixels are in files outside the folders, and a product folder with links to such files.
+
+    Raises:
+        RequestError: there is such a file.
+    """
+    for part in Path(name).rglob("*"):
+        if not folders.contains(part):
+            raise folders.refusal(str(part))
+    # a file that is no raster has no other files
+    with suppress(RasterioError, DataError), rasterio.Env(**gdal_settings(allow_remote=False)):
+        _open_in_folders(name, folders).close()
+
+
 def file_state(name: str) -> tuple[int, int]:
     """Return time and size of the file that holds a raster.
 
@@ -127,8 +144,8 @@ def file_state(name: str) -> tuple[int, int]:
         DataError: there is no such file.
     """
     path = file_on_disk(name)
-    if path is None or not path.exists():
-        raise DataError(f"{name}: no such file; reload the list of maps")
+    if path is None or not (path.is_file() or path.is_dir()):
+        raise DataError(f"{name}: no such file; reload the list of maps, or map the scene again")
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 
@@ -183,7 +200,7 @@ def read_tile(
     part = RasterWindow.from_slices((int(row.min()), int(row.max()) + 1), (int(column.min()), int(column.max()) + 1))
     step = max(1, math.floor(math.sqrt(part.height * part.width / len(row))))
     shape = -(-part.height // step), -(-part.width // step)
-    with pool.open(file.path) as dataset:
+    with pool.open(file.path, file.grid) as dataset:
         stored = dataset.read([band.number for band in file.bands], window=part, out_shape=(len(file.bands), *shape))
         valid = _valid(dataset, part, shape)
     values, valid = _physical(file, quantity, stored, valid)
@@ -210,7 +227,7 @@ def read_pixel(pool: RasterPool, file: ImageFile, quantity: Quantity | None, row
         DataError: the file cannot be read.
     """
     numbers, window = [band.number for band in file.bands], RasterWindow(column, row, 1, 1)
-    with pool.open(file.path) as dataset:
+    with pool.open(file.path, file.grid) as dataset:
         stored = dataset.read(numbers, window=window)
         valid = _valid(dataset, window, (1, 1))
     values, valid = _physical(file, quantity, stored, valid)

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse as StarletteJSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,12 +27,21 @@ from floodseg.server.errors import RequestError
 from floodseg.server.jobs import ENDED
 from floodseg.server.measurements import point_values
 from floodseg.server.rasters import file_state
+from floodseg.server.scenes import MapFolder
 from floodseg.server.tiles import draw_tile, tile_address
 from floodseg.server.workspace import Workspace
 
 STATIC = Path(__file__).parent / "static"
 _EVENT_INTERVAL_S = 0.5
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
+
+
+class JSONResponse(StarletteJSONResponse):
+    """JSON in ASCII: names of files may hold bytes that are no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def make_app(workspace: Workspace) -> Starlette:
@@ -71,6 +81,10 @@ def _workspace(request: Request) -> Workspace:
     return workspace
 
 
+def _map(request: Request) -> MapFolder:
+    return _workspace(request).scenes.get(request.path_params["scene"])
+
+
 def _index(_: Request) -> Response:
     return FileResponse(STATIC / "index.html", headers=_REVALIDATE)
 
@@ -79,6 +93,8 @@ def _basemap(request: Request) -> Response:
     basemap = _workspace(request).basemap
     if basemap is None:
         raise RequestError("there is no background map; start floodseg app with --basemap", 404)
+    if not basemap.is_file():
+        raise RequestError(f"{basemap}: no such file any more; put it back", 404)
     return FileResponse(basemap, media_type="application/octet-stream")
 
 
@@ -96,40 +112,36 @@ def _scenes(request: Request) -> Response:
 
 
 def _scene(request: Request) -> Response:
-    workspace = _workspace(request)
-    return JSONResponse(workspace.details(workspace.scenes.get(request.path_params["scene"])))
+    return JSONResponse(_workspace(request).details(_map(request)))
 
 
 def _polygons(request: Request) -> Response:
     from floodseg.server.polygons import geojson  # imports pyogrio, which takes half a second
 
-    workspace = _workspace(request)
-    scene = workspace.scenes.get(request.path_params["scene"])
-    return Response(geojson(scene, product_file(scene, workspace.folders, POLYGONS)), media_type="application/geo+json")
+    scene = _map(request)
+    file = product_file(scene, _workspace(request).folders, POLYGONS)
+    return Response(geojson(scene, file), media_type="application/geo+json")
 
 
 def _thumbnail(request: Request) -> Response:
-    workspace = _workspace(request)
-    picture = workspace.thumbnail(workspace.scenes.get(request.path_params["scene"]))
-    return Response(picture, media_type="image/png", headers=_REVALIDATE)
+    return Response(_workspace(request).thumbnail(_map(request)), media_type="image/png", headers=_REVALIDATE)
 
 
 def _value(request: Request) -> Response:
-    workspace = _workspace(request)
     lon, lat = (_number(request, name) for name in ("lon", "lat"))
     if not (-540 <= lon <= 540 and -90 <= lat <= 90):
         raise RequestError(f"{lon}, {lat}: is no place on the Earth; give lon and lat in degrees")
-    scene = workspace.scenes.get(request.path_params["scene"])
+    workspace, scene = _workspace(request), _map(request)
     return JSONResponse(point_values(workspace.rasters(scene), workspace.layers(scene).images, lon, lat))
 
 
 async def _areas(request: Request) -> Response:
-    workspace, body = _workspace(request), await request.body()
+    body = await request.body()
 
     def compute() -> dict[str, Any]:
         from floodseg.server.drawn_areas import polygon_numbers  # imports pyogrio, too
 
-        return polygon_numbers(workspace.rasters(workspace.scenes.get(request.path_params["scene"])), body)
+        return polygon_numbers(_workspace(request).rasters(_map(request)), body)
 
     return JSONResponse(await run_in_threadpool(compute))
 
@@ -142,8 +154,8 @@ def _tile(request: Request) -> Response:
     zoom, column, row = map(int, numbers)
     tile = tile_address(zoom, column, row)
     layer = workspace.layer(path["scene"], path["layer"])
-    states = [(file.path, *file_state(file.path)) for file in layer.files]
-    tag = f'"{hashlib.sha256(repr(states).encode()).hexdigest()[:24]}"'
+    states = [file_state(file.path) for file in layer.files]
+    tag = f'"{hashlib.sha256(repr((layer, states)).encode()).hexdigest()[:24]}"'
     headers = {"ETag": tag, **_REVALIDATE}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
@@ -151,17 +163,15 @@ def _tile(request: Request) -> Response:
 
 
 def _archive(request: Request) -> Response:
-    workspace = _workspace(request)
-    scene = workspace.scenes.get(request.path_params["scene"])
+    scene = _map(request)
     name = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in scene.path.name)
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
-    return StreamingResponse(archive(scene, workspace.folders), media_type="application/zip", headers=headers)
+    return StreamingResponse(archive(scene, _workspace(request).folders), media_type="application/zip", headers=headers)
 
 
 def _file(request: Request) -> Response:
-    workspace = _workspace(request)
-    scene = workspace.scenes.get(request.path_params["scene"])
-    return FileResponse(product_file(scene, workspace.folders, request.path_params["name"]), headers=_REVALIDATE)
+    file = product_file(_map(request), _workspace(request).folders, request.path_params["name"])
+    return FileResponse(file, headers=_REVALIDATE)
 
 
 def _jobs(request: Request) -> Response:
@@ -221,7 +231,7 @@ def _too_large(_: Request, error: Exception) -> Response:
 
 def _system_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, OSError), "Starlette calls it with this class"
-    return _error(f"{error.filename}: {error.strerror}; restore the file, or reload the page", 404)
+    return _error(f"{error.filename}: {error.strerror}; restore the file or its permissions, and reload the page", 404)
 
 
 def _error(text: str, status: int) -> Response:

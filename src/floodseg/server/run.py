@@ -1,5 +1,7 @@
 """``floodseg app``: binds the port, prints the address, and serves until it is interrupted."""
 
+import errno
+import logging
 import secrets
 import socket
 import threading
@@ -73,6 +75,7 @@ class _Server(uvicorn.Server):
         """End the server on SIGINT or SIGTERM. uvicorn would send the signal again afterwards, as an error."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        logging.getLogger("uvicorn.error").disabled = True  # the end cuts off open requests, which is no error
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept requests."""
@@ -110,6 +113,8 @@ def _listen(host: str, port: int) -> socket.socket:
             return listener
         except OSError as error:
             listener.close()
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise ConfigError(f"`host={host}`: is not an address of this machine ({error}); set another") from error
             last = error
     raise ConfigError(f"`port={port}`: cannot be used at {host} ({last}); set another port, or 0 for any") from last
 

@@ -1,18 +1,21 @@
 """Finished maps in the folders of the app."""
 
 import hashlib
-import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
+from rasterio._err import CPLE_BaseError  # raised for some coordinate systems; rasterio has no public name for it
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
+from floodseg.bands import SarUnits
 from floodseg.errors import DataError, FloodsegError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.cog import COLOURS
@@ -20,14 +23,26 @@ from floodseg.products.folder import CLASSES, MAP_PRODUCTS, QUICKLOOK, SUMMARY
 from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, PERMANENT_WATER
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
+from floodseg.server.palettes import hex_colour
 
-MAX_DEPTH = 4
+_MAX_DEPTH = 4
 """Deepest level below a folder of the app at which maps are found."""
-_MAX_SUMMARY_BYTES = 20_000_000
 _KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded"}
 """Key of each code in ``summary.json``."""
-_ENTRIES = {"area_km2": dict, "pixels": dict, "inputs": dict, "settings": dict, "grid": dict, "assumptions": list}
-"""Entries of ``summary.json`` that are read without a check, and their types."""
+_NUMBER, _NUMBER_OR_NONE = (int, float), (int, float, NoneType)
+_ENTRIES: dict[str, Any] = {
+    "area_km2": {...: _NUMBER_OR_NONE},
+    "pixels": {...: int},
+    "inputs": {...: [str]},
+    "settings": {"sar_units": {*get_args(SarUnits), None}, "optical_offset": _NUMBER_OR_NONE},
+    "grid": {"crs": (str, NoneType), "transform": [_NUMBER], "height": int, "width": int},
+    "assumptions": [str],
+    "datetime": (str, NoneType),
+    "valid_share": _NUMBER_OR_NONE,
+    "sensor_shares": (dict, NoneType),
+    "depth": (dict, NoneType),
+}
+"""Entries of ``summary.json`` that are read, and their types, as :func:`_fits` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +65,14 @@ class MapFolder:
         """Grid of the products."""
         grid = self.summary["grid"]
         a, b, c, d, e, f = map(float, grid["transform"])
+        if a * e == b * d or min(grid["height"], grid["width"]) < 1:
+            raise ValueError("a grid without pixels")
         return GeoGrid(grid["crs"], (a, b, c, d, e, f), int(grid["height"]), int(grid["width"]))
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float] | None:
         """West, south, east and north in degrees; None without a place on the Earth. East may exceed 180."""
-        grid = self.grid
-        if grid.crs is None:
-            return None
-        x, y = zip(*(grid.affine @ corner for corner in ((0, 0), (grid.width, grid.height))), strict=True)
-        try:
-            west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", min(x), min(y), max(x), max(y))
-        except RasterioError:
-            return None
-        return west, south, east + 360 if east < west else east, north
+        return degree_bounds(self.grid)
 
     @property
     def knows_permanent_water(self) -> bool:
@@ -81,8 +90,8 @@ class MapFolder:
         areas, pixels = self.summary["area_km2"], self.summary["pixels"]
         return [
             {
-                "code": code, "name": self.class_names[code], "color": hex_colour(code), "hatch": code == EXCLUDED,
-                "km2": areas.get(key),
+                "code": code, "name": self.class_names[code], "color": hex_colour(COLOURS[code]),
+                "hatch": code == EXCLUDED, "km2": areas.get(key),
             }
             for code, key in _KEYS.items()
             if pixels.get(key) or code in (FLOOD, LAND)
@@ -117,7 +126,7 @@ class Scenes:
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
-        self._known: dict[Path, tuple[tuple[int, int], MapFolder]] = {}
+        self._known: dict[str, tuple[tuple[int, int], MapFolder]] = {}
 
     def listing(self) -> dict[str, Any]:
         """Return all maps, the newest first, and a sentence on each that cannot be read."""
@@ -136,12 +145,13 @@ class Scenes:
             RequestError: there is no such map, or its summary is a link to a file outside the folders.
             DataError: its summary is damaged.
         """
-        known = next((path for path in self._known if scene_id(path) == identifier), None)
-        if known is None or not (known / SUMMARY).is_file():
-            known = next((path for path in self._paths() if scene_id(path) == identifier), None)
-        if known is None:
+        known = self._known.get(identifier)
+        if known is not None and (known[1].path / SUMMARY).is_file():
+            return self._read(known[1].path)
+        path = next((path for path in self._paths() if scene_id(path) == identifier), None)
+        if path is None:
             raise RequestError(f"map '{identifier}': is not in the folders of the app; reload the list of maps", 404)
-        return self._read(known)
+        return self._read(path)
 
     def _paths(self) -> Iterator[Path]:
         """Yield the folders of finished maps. Links to folders are not followed."""
@@ -153,17 +163,20 @@ class Scenes:
                 if is_map and path not in seen:
                     seen.add(path)
                     yield path
-                deepest = len(path.relative_to(root).parts) >= MAX_DEPTH
+                deepest = len(path.relative_to(root).parts) >= _MAX_DEPTH
                 subfolders[:] = [] if deepest else sorted(each for each in subfolders if not each.startswith("."))
 
     def _read(self, path: Path) -> MapFolder:
-        file = self._folders.checked(str(path / SUMMARY))
-        status = file.stat()
+        identifier, file = scene_id(path), path / SUMMARY
+        try:
+            status = self._folders.checked(str(file)).stat()
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror}); change its permissions") from error
         state = status.st_mtime_ns, status.st_size
-        known = self._known.get(path)
+        known = self._known.get(identifier)
         if known is None or known[0] != state:
-            known = state, MapFolder(path, _read_summary(file, status.st_size), status.st_mtime)
-            self._known[path] = known
+            known = state, _map_folder(path, self._folders.read_json(file), status.st_mtime)
+            self._known[identifier] = known
         return known[1]
 
 
@@ -172,30 +185,45 @@ def scene_id(path: Path) -> str:
     return hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def hex_colour(code: int) -> str:
-    """Return the colour of a class as ``#rrggbb``."""
-    return "#" + bytes(COLOURS[code][:3]).hex()
-
-
-def refuse_constant(name: str) -> None:
-    """Raise ValueError for NaN and infinities, which are not JSON."""
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _read_summary(file: Path, size: int) -> dict[str, Any]:
-    remedy = "map the scene again, or remove the file"
-    if size > _MAX_SUMMARY_BYTES:
-        raise DataError(f"{file}: has {size} bytes, too many for the summary of a map; {remedy}")
+def degree_bounds(grid: GeoGrid) -> tuple[float, float, float, float] | None:
+    """Return west, south, east and north in degrees; None without a place on the Earth. East may exceed 180."""
+    if grid.crs is None:
+        return None
+    x, y = zip(*(grid.affine @ corner for corner in ((0, 0), (grid.width, grid.height))), strict=True)
     try:
-        summary = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: is not JSON ({error}); {remedy}") from error
+        west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", min(x), min(y), max(x), max(y))
+    except (RasterioError, CPLE_BaseError):
+        return None
+    if not (all(map(math.isfinite, (west, south, east, north))) and south < north):
+        return None
+    return west, south, east + 360 if east < west else east, north
+
+
+def _map_folder(path: Path, summary: Any, mapped: float) -> MapFolder:
+    wrong: object = next((name for name in _ENTRIES if not _fits(summary, {name: _ENTRIES[name]})), None)
     try:
-        wrong = [name for name, kind in _ENTRIES.items() if not isinstance(summary[name], kind)]
-        MapFolder(file.parent, summary, 0).document()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{file}: is not the summary of a map ({error!r}); {remedy}") from error
-    if wrong:
-        raise DataError(f"{file}: is not the summary of a map ({wrong[0]}); {remedy}")
-    found: dict[str, Any] = summary
-    return found
+        if wrong is None:
+            found = MapFolder(path, summary, mapped)
+            found.document()
+            return found
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        wrong = repr(error)
+    raise DataError(f"{path / SUMMARY}: is not the summary of a map ({wrong}); map the scene again, or remove the file")
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Return True if a value of JSON has a shape.
+
+    A shape is a type or several, a set of values, a list with the shape of all entries, or a dictionary with the shapes
+    of some entries; ``...`` stands for all entries.
+    """
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return False
+        parts = dict.fromkeys(value, shape[...]) if ... in shape else shape
+        return all(_fits(value.get(name), part) for name, part in parts.items())
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(entry, shape[0]) for entry in value)
+    if isinstance(shape, set):
+        return isinstance(value, str | None) and value in shape
+    return isinstance(value, shape)

@@ -18,7 +18,7 @@ from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
 from floodseg.server.job_settings import JobForm, job_command, settings_documents
 from floodseg.server.jobs import JobQueue
-from floodseg.server.layers import Layer, SceneLayers, open_layers
+from floodseg.server.layers import InputStates, Layer, SceneLayers, input_states, open_layers
 from floodseg.server.measurements import MapRasters, map_histogram
 from floodseg.server.rasters import RasterPool
 from floodseg.server.scenes import MapFolder, Scenes
@@ -55,7 +55,8 @@ class Workspace:
 
     def layers(self, scene: MapFolder) -> SceneLayers:
         """Return the layers and images of a map."""
-        return _layers(scene, self.folders, companions.depth_folder(scene, self.folders), self.pool)
+        depth = companions.depth_folder(scene, self.folders)
+        return _layers(scene, self.folders, depth, self.pool, input_states(scene, self.folders))
 
     def layer(self, identifier: str, name: str) -> Layer:
         """Return a layer of a map.
@@ -87,7 +88,7 @@ class Workspace:
 
     def details(self, scene: MapFolder) -> dict[str, Any]:
         """Return all that the page shows of one map."""
-        found = self.layers(scene)
+        found, damaged = self.layers(scene), companions.damaged_companions(scene, self.folders)
         return scene.document() | {
             "layers": [layer.document() for layer in found.layers],
             "areas": scene.areas,
@@ -95,8 +96,8 @@ class Workspace:
             "exposure": companions.exposure_rows(scene, self.folders),
             "depth": companions.depth_document(scene, self.folders),
             "sensor_shares": scene.summary.get("sensor_shares"),
-            "files": product_list(scene),
-            "notes": [self.as_shown(str(note)) for note in (*scene.summary["assumptions"], *found.notes)],
+            "files": product_list(scene, self.folders),
+            "notes": [self.as_shown(note) for note in (*scene.summary["assumptions"], *found.notes, *damaged)],
         }
 
     def thumbnail(self, scene: MapFolder) -> bytes:
@@ -120,7 +121,10 @@ class Workspace:
 
 
 @lru_cache(maxsize=16)
-def _layers(scene: MapFolder, folders: Folders, depth: Path | None, pool: RasterPool) -> SceneLayers:
+def _layers(
+    scene: MapFolder, folders: Folders, depth: Path | None, pool: RasterPool, states: InputStates
+) -> SceneLayers:
+    """Return the layers of a map; ``states`` are others when one of its images was replaced, removed or restored."""
     return open_layers(scene, folders, depth, pool)
 
 

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 import floodseg
 from document_blocks import ROOT
+from floodseg.models.checkpoint.card import with_metadata
 from floodseg.models.checkpoint.zoo import WEIGHTS, shipped_models
 
 METRICS = {
@@ -63,3 +64,17 @@ def test_saved_card_has_metadata_and_keeps_its_text(tmp_path: Path) -> None:
     assert "# My own words\n\n---\n" in card.read_text()
     assert card.read_text().count("library_name") == 1
     assert results(card) == []
+
+
+@pytest.mark.parametrize(
+    ("card", "text"),
+    [
+        ("---\nmine: 1\n---\n# Words\n", "# Words\n"),
+        ("---\nmine: 1\n---", ""),
+        ("---\n---\n# Words", "# Words"),
+        ("---\n# Words after a line\n", "---\n# Words after a line\n"),
+    ],
+)
+def test_only_complete_metadata_are_replaced(card: str, text: str) -> None:
+    metadata = ModelCardData(license="mit")
+    assert with_metadata(card, metadata) == f"---\nlicense: mit\n---\n{text}"

@@ -3,6 +3,8 @@
 import doctest
 import inspect
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +123,36 @@ def test_unreachable_hub_and_unknown_repository(hub: Hub, monkeypatch: pytest.Mo
         floodseg.from_pretrained("no-one/nothing", allow_remote=True)
 
 
+def test_missing_revision_and_wrong_name_are_named(hub: Hub, tmp_path: Path) -> None:
+    hub.publish(REPOSITORY, "main", make_model().save_pretrained(tmp_path / "shared"))
+    with pytest.raises(CheckpointError, match="Revision Not Found"):
+        floodseg.from_pretrained(REPOSITORY, revision="v9", allow_remote=True)
+    with pytest.raises(CheckpointError, match="Repository Not Found"):
+        floodseg.from_pretrained("no-one/nothing", allow_remote=True)
+    with pytest.raises(CheckpointError, match=r"some--one/floods: is no name of a repository .*; check the name"):
+        floodseg.from_pretrained("some--one/floods")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_damaged_copy_in_the_cache_is_downloaded_again_as_its_error_says(hub: Hub, tmp_path: Path, name: str) -> None:
+    hub.publish(REPOSITORY, "main", make_model().save_pretrained(tmp_path / "shared"))
+    expected = logits(floodseg.from_pretrained(REPOSITORY, allow_remote=True))
+    (copy,) = (tmp_path / "cache").glob(f"*/snapshots/*/{name}")
+    os.truncate(copy, 100)
+    for allowed in (False, True):
+        with pytest.raises(CheckpointError, match=r"remove .*, and load it again with `allow_remote`") as caught:
+            floodseg.from_pretrained(REPOSITORY, allow_remote=allowed)
+    shutil.rmtree(str(caught.value).partition("remove ")[2].partition(", and load")[0])
+    assert torch.equal(logits(floodseg.from_pretrained(REPOSITORY, allow_remote=True)), expected)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    (make_model().save_pretrained(tmp_path) / name).unlink()
+    with pytest.raises(CheckpointError, match=rf"{name}: .*; copy the folder again"):
+        floodseg.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_changed_files_are_refused(hub: Hub, tmp_path: Path, name: str) -> None:
     folder = make_model().save_pretrained(tmp_path / "shared")
@@ -172,3 +204,16 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"`folder=.*file`: cannot be written"):
         make_model().save_pretrained(tmp_path / "file")
+    (tmp_path / "taken/model.safetensors").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"`folder=.*taken`: cannot be written \(.*safetensors: Is a directory\)"):
+        make_model().save_pretrained(tmp_path / "taken")
+    (tmp_path / "taken/README.md").write_bytes("Übersicht".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"README\.md: is not UTF-8 .*; save it in UTF-8, or remove it"):
+        make_model().save_pretrained(tmp_path / "taken")
+
+
+def test_folder_of_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "best_model.pth").touch()
+    with pytest.raises(ConfigError, match=r"is the folder of a run; choose another one"):
+        make_model().save_pretrained(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["best_model.pth"]

@@ -3,6 +3,7 @@
 The format is that of the Hugging Face Hub (https://huggingface.co/docs/hub/model-cards#model-card-metadata).
 """
 
+import re
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -26,6 +27,7 @@ _SIZES = ("n_chips", "n_chips_counted", "n_pixels")
 _TAGS = {"sar": "sentinel-1", "optical": "sentinel-2"}
 _CHOSEN = "the epoch, the threshold and the temperature were chosen on this split"
 _FENCE = "---\n"
+_METADATA = re.compile(r"\A---\n(.*?\n)?---(\n|\Z)", re.DOTALL)
 
 
 def card_metadata(name: str, description: dict[str, Any]) -> ModelCardData:
@@ -78,10 +80,7 @@ def _interval(scores: dict[str, Any]) -> dict[str, Any] | None:
 
 def with_metadata(card: str, metadata: ModelCardData) -> str:
     """Return the text of a card with other metadata; its other text is kept."""
-    text = card
-    if card.startswith(_FENCE):
-        text = card.removeprefix(_FENCE).partition("\n" + _FENCE)[2]
-    return f"{_FENCE}{metadata.to_yaml()}\n{_FENCE}{text}"
+    return f"{_FENCE}{metadata.to_yaml()}\n{_FENCE}{_METADATA.sub('', card)}"
 
 
 def new_card(name: str, description: dict[str, Any]) -> str:

@@ -86,7 +86,7 @@ def check_format(description: Any, source: Path) -> None:
         raise CheckpointError(f"{source}: does not describe a floodseg model; use a checkpoint that floodseg wrote")
     if description.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{source}: has format version {description.get('format_version')}, but this floodseg reads "
+            f"{source}: has format version {description.get('format_version')!r}, but this floodseg reads "
             f"{FORMAT_VERSION}; install the version that wrote it"
         )
     if description.get("specialists"):
@@ -123,13 +123,9 @@ def find_path(path: str | Path) -> Path:
     path = Path(path)
     if (path / RUN_CHECKPOINT).is_file():
         return path / RUN_CHECKPOINT
-    if path.is_dir() and not ((path / WEIGHTS_FILE).is_file() or _holds_parts(path)):
+    if path.is_dir() and not any((path / name).is_file() for name in (WEIGHTS_FILE, CONFIG_FILE)):
         raise CheckpointError(
             f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
             "an epoch, or a weights folder"
         )
     return path
-
-
-def _holds_parts(folder: Path) -> bool:
-    return (folder / CONFIG_FILE).is_file() and names_parts(read_description(folder))
