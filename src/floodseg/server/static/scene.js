@@ -59,7 +59,7 @@ function mapSections(scene, { choice, before, others, tool, actions }) {
 }
 
 function withoutPlace() {
-  return element("p", { class: "help" }, "This map has no coordinate system, so it has no place on the map. Its numbers and files are below.");
+  return element("p", { class: "help" }, "This map has no coordinate system on the Earth, so it has no place here. Its numbers and files are below.");
 }
 
 /** Choice of the left side: nothing, a layer of this map, or another map with the chosen layers. */
