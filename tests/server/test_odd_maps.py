@@ -105,7 +105,7 @@ def test_wrong_summaries_are_problems_and_the_other_maps_are_listed(odd: AppProc
         ("caf\udce9", "", "has a name that is not UTF-8; rename it"),
         ("caf\udce9", "polygons", "cannot be read as polygons"),
         ("pipe", "", "water_probability.tif: no such file"),
-        ("float_percent", PLACE, "has other numbers than those of a map"),
+        ("float_percent", PLACE, "has the data type float32, and not uint8; map the scene again"),
         ("unknown_areas", "areas", "areas are unknown"),
         ("site", "areas", "has no coordinate system"),
     ],

@@ -54,12 +54,13 @@ class MapRasters:
         """Read a window of a product, (H, W) in the order in which it is stored.
 
         Raises:
-            DataError: it cannot be read, or has another size or other numbers than those of a map.
+            DataError: it cannot be read, or has another size or data type than a product of this name.
         """
         path = (self.depth or self.scene.path) / name if name == DEPTH else self.scene.path / name
         with self.pool.open(str(path), self.scene.grid) as dataset:
-            if dataset.dtypes[0] != ("float32" if name == DEPTH else "uint8"):
-                raise DataError(f"{path}: has other numbers than those of a map; map the scene again")
+            found, expected = dataset.dtypes[0], "float32" if name == DEPTH else "uint8"
+            if found != expected:
+                raise DataError(f"{path}: has the data type {found}, and not {expected}; map the scene again")
             values: NDArray[Any] = dataset.read(1, window=raster_window(window))
             return values
 

@@ -124,7 +124,7 @@ class Workspace:
 def _layers(
     scene: MapFolder, folders: Folders, depth: Path | None, pool: RasterPool, states: InputStates
 ) -> SceneLayers:
-    """Return the layers of a map; ``states`` are others when one of its images was replaced, removed or restored."""
+    """Return the layers of a map; ``states`` change when one of its images is replaced, removed or restored."""
     return open_layers(scene, folders, depth, pool)
 
 

@@ -129,7 +129,7 @@ def test_missing_revision_and_wrong_name_are_named(hub: Hub, tmp_path: Path) -> 
         floodseg.from_pretrained(REPOSITORY, revision="v9", allow_remote=True)
     with pytest.raises(CheckpointError, match="Repository Not Found"):
         floodseg.from_pretrained("no-one/nothing", allow_remote=True)
-    with pytest.raises(CheckpointError, match=r"some--one/floods: is no name of a repository .*; check the name"):
+    with pytest.raises(CheckpointError, match=r"some--one/floods: is not the name of a repository .*; check the name"):
         floodseg.from_pretrained("some--one/floods")
 
 

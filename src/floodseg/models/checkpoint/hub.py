@@ -103,7 +103,7 @@ def _download(repository: str, revision: str | None, *, allowed: bool) -> Path:
         raise
     except HFValidationError as error:
         raise CheckpointError(
-            f"{repository}: is no name of a repository ({error}); check the name or the path"
+            f"{repository}: is not the name of a repository ({error}); check the name or the path"
         ) from error
     except Exception as error:  # errors of the hub's transport have no common base class
         if not allowed and isinstance(error, LocalEntryNotFoundError):
