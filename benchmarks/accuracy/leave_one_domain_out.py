@@ -1,21 +1,25 @@
-"""Scores on optical domains that were left out of training, beside those of NDWI.
+"""Scores on optical domains, and on blocks of dfc24, that were left out of training, beside those of NDWI.
 
     python -m benchmarks.accuracy.optical_domains SOURCE CHIPS
     python -m benchmarks.accuracy.leave_one_domain_out recipes/s2.toml --chips CHIPS --runs runs/domains \
         --seeds 0 1 2 --json FILE
 
-For each domain and seed, one run is trained on the other domains. Its epoch, threshold and temperature come from parts
-of these. The model is then scored on all chips of the domain. Finished runs are reused, interrupted runs are resumed.
+For each domain and seed, one run is trained on the other domains. Its epoch, offset and temperature come from parts of
+these. The model is then scored on all chips of the domain. For each set of blocks, one run of the first seed is trained
+on all other chips. Finished runs are reused, interrupted runs are resumed.
 """
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from cyclopts import App, Parameter
+from numpy.typing import NDArray
 
-from benchmarks.accuracy.optical_domains import DOMAINS
+from benchmarks.accuracy.optical_domains import BLOCK_SETS, DOMAINS
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
@@ -23,6 +27,7 @@ from floodseg.config.data import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.bootstrap import Pair, paired_difference
+from floodseg.evaluation.metrics.counts import ChipScore, resamples
 
 app = App(help="Scores on domains that were left out of training.", default_parameter=Parameter(consume_multiple=True))
 FIELDS = ("water_iou", "water_iou_ci95", "precision", "recall", "ece", "threshold", "n_chips_counted", "n_pixels")
@@ -52,24 +57,27 @@ def leave_one_domain_out(
     json_file
         Write the scores as one JSON object.
     """
-    domains = [_scores_of_domain(recipe, chips, runs, domain, seeds) for domain in DOMAINS]
+    domains = [_scores(recipe, chips, runs, domain, seeds) for domain in DOMAINS]
+    blocks = [_scores(recipe, chips, runs, f"blocks-{number}", seeds[:1]) for number in range(BLOCK_SETS)]
     means = {
         "ndwi": sum(domain["ndwi"]["water_iou"] for domain in domains) / len(domains),
         "water_iou": _mean_over_domains(domains, "water_iou"),
         "ece": _mean_over_domains(domains, "ece"),
     }
     print(_table(domains, means))
-    report({"recipe": str(recipe), "means": means, "domains": domains}, json_file)
+    print(f"held-out blocks: ECE {', '.join(_cell(block['ece']) for block in blocks)}")
+    report({"recipe": str(recipe), "means": means, "domains": domains, "blocks": blocks}, json_file)
 
 
-def _scores_of_domain(recipe: Path, chips: Path, runs: Path, domain: str, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Return the scores of the models of all seeds and of NDWI on a domain that the models were not trained on."""
-    config = DataConfig(data=chips / domain, layout="folders", sensors="optical")
+def _scores(recipe: Path, chips: Path, runs: Path, left_out: str, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Return the scores of the models of all seeds and of NDWI on chips that the models were not trained on."""
+    config = DataConfig(data=chips / left_out, layout="folders", sensors="optical")
     ndwi = evaluate("ndwi", config=config, split="all")
-    rows = []
+    rows, evaluations = [], []
     for seed in seeds:
-        run = _run(recipe, runs / f"without-{domain}-{seed}", chips / f"without-{domain}", seed)
+        run = _run(recipe, runs / f"without-{left_out}-{seed}", chips / f"without-{left_out}", seed)
         scored = evaluate(run, config=config, split="all")
+        evaluations.append(scored)
         pairs = [Pair(one.name, one.counts, other.counts) for one, other in zip(scored.chips, ndwi.chips, strict=True)]
         difference = paired_difference(pairs)
         rows.append(
@@ -77,12 +85,30 @@ def _scores_of_domain(recipe: Path, chips: Path, runs: Path, domain: str, seeds:
             | {"minus_ndwi": difference and difference.to_json()}
         )
     return {
-        "domain": domain,
+        "left_out": left_out,
         "ndwi": {field: ndwi.document[field] for field in ("water_iou", "water_iou_ci95", "precision", "recall")},
         "water_iou": spread([row["water_iou"] for row in rows]),
+        "minus_ndwi": _mean_difference([scored.chips for scored in evaluations], ndwi.chips),
         "ece": spread([row["ece"] for row in rows]),
         "seeds": rows,
     }
+
+
+def _mean_difference(models: Sequence[Sequence[ChipScore]], ndwi: Sequence[ChipScore]) -> dict[str, Any]:
+    """Return the mean difference over the models with its percentile bootstrap interval over chips."""
+
+    def ious(chips: Sequence[ChipScore]) -> NDArray[np.float64]:
+        counts = [chip.counts for chip in chips if chip.counts.n]
+        intersection = draws @ np.array([each.tp for each in counts])
+        return intersection / (draws @ np.array([each.tp + each.fp + each.fn for each in counts]))
+
+    # the first row is the sample itself
+    n_chips = sum(chip.counts.n > 0 for chip in ndwi)
+    draws = np.vstack((np.ones((1, n_chips), np.int64), resamples(n_chips, seed=0)))
+    with np.errstate(invalid="ignore"):
+        differences = np.mean([ious(chips) for chips in models], axis=0) - ious(ndwi)
+    low, high = np.nanpercentile(differences[1:], [2.5, 97.5])
+    return {"difference": float(differences[0]), "ci95": [float(low), float(high)]}
 
 
 def _run(recipe: Path, folder: Path, data: Path, seed: int) -> Path:
@@ -103,19 +129,20 @@ def _mean_over_domains(domains: list[dict[str, Any]], field: str) -> dict[str, A
 
 
 def _table(domains: list[dict[str, Any]], means: dict[str, Any]) -> str:
-    lines = ["| left out | NDWI > 0 | model | difference (95 %), each seed | ECE |", "|---" * 5 + "|"]
+    lines = ["| left out | NDWI > 0 | model | mean difference (95 %) | each seed | ECE |", "|---" * 6 + "|"]
     for domain in domains:
-        differences = "; ".join(
-            f"{row['minus_ndwi']['difference']:+.3f} ({row['minus_ndwi']['ci95'][0]:+.3f} to "
-            f"{row['minus_ndwi']['ci95'][1]:+.3f})"
-            for row in domain["seeds"]
-        )
+        each_seed = "; ".join(_difference(row["minus_ndwi"]) for row in domain["seeds"])
         lines.append(
-            f"| {domain['domain']} | {domain['ndwi']['water_iou']:.3f} | {_cell(domain['water_iou'])} | {differences} "
-            f"| {_cell(domain['ece'])} |"
+            f"| {domain['left_out']} | {domain['ndwi']['water_iou']:.3f} | {_cell(domain['water_iou'])} "
+            f"| {_difference(domain['minus_ndwi'])} | {each_seed} | {_cell(domain['ece'])} |"
         )
-    lines.append(f"| mean | {means['ndwi']:.3f} | {_cell(means['water_iou'])} | | {_cell(means['ece'])} |")
+    lines.append(f"| mean | {means['ndwi']:.3f} | {_cell(means['water_iou'])} | | | {_cell(means['ece'])} |")
     return "\n".join(lines)
+
+
+def _difference(difference: dict[str, Any]) -> str:
+    low, high = difference["ci95"]
+    return f"{difference['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _cell(spread: dict[str, Any]) -> str:

@@ -1,10 +1,11 @@
-"""Chips of four labelled optical domains, in layout ``folders``: one folder for each domain and for each training set.
+"""Chips of four labelled optical domains, in layout ``folders``: folders for scoring and for training.
 
     python -m benchmarks.accuracy.optical_domains SOURCE OUT
 
 SOURCE holds ``dfc24`` (chips and labels) and ``scenes`` (three scenes with labels), OUT gets the folders ``dfc24``,
 ``shanghai``, ``brandenburg`` and ``amazon`` for scoring, ``all`` for training on all of them, and ``without-DOMAIN``
-for training on three. Chips have six bands with names, and GDAL scale and offset tags like those of newer Sentinel-2
+for training on three. ``blocks-N`` has the chips of a quarter of the blocks of dfc24, ``without-blocks-N`` all others
+for training. Chips have six bands with names, and GDAL scale and offset tags like those of newer Sentinel-2
 products, so that no setting is needed. The event of a chip, by which a training set is split, is a block of dfc24 or
 a part of a scene.
 """
@@ -26,7 +27,11 @@ OFFSET = 1000
 """Offset of the stored numbers of all chips, which the tags declare. A file that declares none is refused if it has no
 dark pixels, such as hazy land at the top of the atmosphere."""
 TILE = 128
-"""Height and width of the chips of scenes, those of the chips of dfc24."""
+"""Height and width of the chips of scenes for training, those of the chips of dfc24."""
+SCORED_TILE = 64
+"""Height and width of the chips of scenes for scoring. Larger ones would be too few for a bootstrap over chips."""
+BLOCK_SETS = 4
+"""Sets of blocks of dfc24, each of which is left out of one training."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ class LabelledChip:
     label: NDArray[np.uint8]
     """(H, W): 0 land, 1 water, 255 not labelled."""
 
+    @property
+    def block(self) -> str:
+        """Block of dfc24 or part of a scene."""
+        return self.name.partition("_")[0]
+
 
 app = App(help="Write chips of four labelled optical domains, for training and for scoring.")
 
@@ -87,18 +97,31 @@ def prepare(source: Path, out: Path) -> None:
         for domain in DOMAINS:
             if domain != left_out:
                 write(training_chips(source, domain), folder)
+    _write_block_sets(source, out)
+
+
+def _write_block_sets(source: Path, out: Path) -> None:
+    """Write ``blocks-N`` and ``without-blocks-N``."""
+    flood_chips = list(scoring_chips(source, "dfc24"))
+    blocks = sorted({chip.block for chip in flood_chips})
+    for number in range(BLOCK_SETS):
+        held_out = set(blocks[number::BLOCK_SETS])
+        write((chip for chip in flood_chips if chip.block in held_out), out / f"blocks-{number}")
+        folder = out / f"without-blocks-{number}"
+        for domain in DOMAINS:
+            write((chip for chip in training_chips(source, domain) if chip.block not in held_out), folder)
 
 
 def scoring_chips(source: Path, domain: str) -> Iterator[LabelledChip]:
     """Yield the chips of a domain; each pixel of a scene is in one chip."""
     scene = _scene(domain)
-    yield from _dfc24(source) if scene is None else _tiles(source, scene, TILE)
+    yield from _dfc24(source) if scene is None else _tiles(source, scene, SCORED_TILE, SCORED_TILE)
 
 
 def training_chips(source: Path, domain: str) -> Iterator[LabelledChip]:
     """Yield the chips of a domain for training."""
     scene = _scene(domain)
-    chips = _dfc24(source) if scene is None else _tiles(source, scene, scene.step)
+    chips = _dfc24(source) if scene is None else _tiles(source, scene, TILE, scene.step)
     return (chip for chip in chips if np.count_nonzero(chip.label != IGNORE) >= MIN_LABELLED)
 
 
@@ -113,23 +136,23 @@ def _dfc24(source: Path) -> Iterator[LabelledChip]:
         yield LabelledChip(name, image, _read_label(source / "dfc24" / "LabelHand" / f"{name}_LabelHand.tif"))
 
 
-def _tiles(source: Path, scene: LabelledScene, step: int) -> Iterator[LabelledChip]:
-    """Yield the tiles of the parts of a scene, at most ``TILE`` pixels high and wide, every ``step`` pixels."""
+def _tiles(source: Path, scene: LabelledScene, side: int, step: int) -> Iterator[LabelledChip]:
+    """Yield the tiles of the parts of a scene, at most ``side`` pixels high and wide, every ``step`` pixels."""
     image, valid = _read_image(source / "scenes" / f"{scene.image}.tif", holds_offset=scene.holds_offset)
     label = np.where(valid, _read_label(source / "scenes" / f"{scene.domain}_label.tif"), np.uint8(IGNORE))
     part = 0
     for rows in np.array_split(np.arange(label.shape[0]), scene.parts[0]):
         for columns in np.array_split(np.arange(label.shape[1]), scene.parts[1]):
-            tiles = [(top, left) for top in _starts(rows, step) for left in _starts(columns, step)]
+            tiles = [(top, left) for top in _starts(rows, side, step) for left in _starts(columns, side, step)]
             for number, (top, left) in enumerate(tiles):
-                cut = np.s_[top : min(top + TILE, rows[-1] + 1), left : min(left + TILE, columns[-1] + 1)]
+                cut = np.s_[top : min(top + side, rows[-1] + 1), left : min(left + side, columns[-1] + 1)]
                 yield LabelledChip(f"{scene.domain}{part}_{number:03d}", image[:, *cut], label[cut])
             part += 1
 
 
-def _starts(positions: NDArray[np.int64], step: int) -> range:
+def _starts(positions: NDArray[np.int64], side: int, step: int) -> range:
     """Return the first positions of tiles that cover all positions; the last tile may be smaller."""
-    first, uncovered = int(positions[0]), len(positions) - (TILE - step)
+    first, uncovered = int(positions[0]), len(positions) - (side - step)
     return range(first, first + max(uncovered, 1), step)
 
 

@@ -197,6 +197,8 @@ def test_spectral_gets_an_offset_with_which_half_is_the_threshold_of_a_calibrate
     after = validate(model, batches, FloodLoss(), ALONE).histograms.total()
     decision = model.decisions.optical
     assert decision.threshold == 0.5
-    assert after.nll(decision.temperature) < before.nll(before.fit_temperature()) - 0.001
+    fitted = after.fit_temperature()
+    assert after.nll(fitted) < before.nll(before.fit_temperature()) - 0.001
+    assert decision.temperature == pytest.approx(0.92 * fitted)
     assert after.fit_offset() == pytest.approx(0, abs=0.01)
     assert counts == after.counts_at(0.5)

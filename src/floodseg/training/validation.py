@@ -21,6 +21,9 @@ from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.models.networks.spectral import SpectralNet
 
+_TEMPERATURE_FACTOR = 0.92
+"""Factor of the fitted temperature of ``spectral`` (:func:`_calibrate_spectral`)."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -119,11 +122,13 @@ def _calibrate_spectral(
 
     The penalty of the correction leaves the probability too low where NDWI is not clear; the offset makes up for it.
     The threshold with the best water IoU would be closer to the labels of the training domains, and further from NDWI
-    on others.
+    on others. The fitted temperature is lowered, because most validation parts of ``s2`` have rough labels, which call
+    a part of the clear land water, and those of other places do not.
     """
     network.offset.add_(_histograms(model, loader, processes, withheld=None).total().fit_offset())
     calibrated = _histograms(model, loader, processes, withheld=None)
-    model.decisions = choose_decisions(calibrated).with_threshold(0.5)
+    decision = Decision(0.5, _TEMPERATURE_FACTOR * calibrated.total().fit_temperature())
+    model.decisions = Decisions(sar=decision, optical=decision, both=decision)
     return counts_at_decisions(calibrated, model.decisions)
 
 
