@@ -28,7 +28,7 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.counts import ChipScore, resamples
 
-app = App(help="Scores on domains that were left out of training.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Scores on data left out of training.", default_parameter=Parameter(consume_multiple=True))
 FIELDS = ("water_iou", "water_iou_ci95", "precision", "recall", "ece", "threshold", "n_chips_counted", "n_pixels")
 
 
@@ -50,7 +50,7 @@ def leave_one_domain_out(
     chips
         Folder that optical_domains wrote.
     runs
-        Folder of the runs, which are named without-DOMAIN-SEED.
+        Folder of the runs, which are named without-DOMAIN-SEED and without-blocks-N-SEED.
     seeds
         Seeds of the trainings.
     json_file
@@ -64,7 +64,7 @@ def leave_one_domain_out(
         "ece": _mean_over_domains(domains, "ece"),
     }
     print(_table(domains, means))
-    print(f"held-out blocks: ECE {', '.join(_cell(block['ece']) for block in blocks)}")
+    print(f"blocks left out: ECE {', '.join(_cell(block['ece']) for block in blocks)}")
     report({"recipe": str(recipe), "means": means, "domains": domains, "blocks": blocks}, json_file)
 
 

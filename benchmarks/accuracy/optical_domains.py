@@ -69,8 +69,8 @@ class LabelledChip:
     """(H, W): 0 land, 1 water, 255 not labelled."""
 
     @property
-    def block(self) -> str:
-        """Block of dfc24 or part of a scene."""
+    def event(self) -> str:
+        """Block of dfc24 or part of a scene, by which a training set is split."""
         return self.name.partition("_")[0]
 
 
@@ -103,13 +103,13 @@ def prepare(source: Path, out: Path) -> None:
 def _write_block_sets(source: Path, out: Path) -> None:
     """Write ``blocks-N`` and ``without-blocks-N``."""
     flood_chips = list(scoring_chips(source, "dfc24"))
-    blocks = sorted({chip.block for chip in flood_chips})
+    blocks = sorted({chip.event for chip in flood_chips})
     for number in range(BLOCK_SETS):
         held_out = set(blocks[number::BLOCK_SETS])
-        write((chip for chip in flood_chips if chip.block in held_out), out / f"blocks-{number}")
+        write((chip for chip in flood_chips if chip.event in held_out), out / f"blocks-{number}")
         folder = out / f"without-blocks-{number}"
         for domain in DOMAINS:
-            write((chip for chip in training_chips(source, domain) if chip.block not in held_out), folder)
+            write((chip for chip in training_chips(source, domain) if chip.event not in held_out), folder)
 
 
 def scoring_chips(source: Path, domain: str) -> Iterator[LabelledChip]:

@@ -25,9 +25,8 @@ from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.system.files import write_text
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
-_SCORES = (
-    "water_iou", "miou", "f1", "precision", "recall", "water_iou_ci95", "ece", "n_chips", "n_chips_counted", "n_pixels",
-)  # fmt: skip
+_EVALUATED = ("water_iou_ci95", "ece", "n_chips", "n_chips_counted", "n_pixels")
+_SCORES = ("water_iou", "miou", "f1", "precision", "recall", *_EVALUATED)
 _MARK = "<!-- The metadata above are made by tools/release/describe_models.py. -->"
 """First line of the text of a card, after which the documentation site includes it."""
 _TOLERANCE = 1e-3
@@ -61,7 +60,7 @@ def describe(*, weights: Path = WEIGHTS) -> None:
 
 
 def _add_evaluations(name: str, scores: dict[str, Any]) -> None:
-    """Add intervals and numbers of chips to the scores of a model, and the scores of further splits.
+    """Set intervals, calibration errors and numbers of chips of the scores of a model, and add further splits.
 
     Raises:
         ConfigError: the evaluation is that of other weights.
@@ -78,7 +77,7 @@ def _add_evaluations(name: str, scores: dict[str, Any]) -> None:
                 f"{file}: has water IoU {found['water_iou']:.4f}, but config.json of {name} has "
                 f"{known['water_iou']:.4f}; run floodseg evaluate {name} --split {split} --json {file} again"
             )
-        scores[split] = found | known
+        scores[split] = found | known | {key: found[key] for key in _EVALUATED}
 
 
 if __name__ == "__main__":

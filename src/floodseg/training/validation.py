@@ -122,8 +122,8 @@ def _calibrate_spectral(
 
     The penalty of the correction leaves the probability too low where NDWI is not clear; the offset makes up for it.
     The threshold with the best water IoU would be closer to the labels of the training domains, and further from NDWI
-    on others. The fitted temperature is lowered, because most validation parts of ``s2`` have rough labels, which call
-    a part of the clear land water, and those of other places do not.
+    on others. The fitted temperature is lowered: most validation parts of ``s2`` have rough labels, which mark a part
+    of the clear land as water. Labels of other places do not.
     """
     network.offset.add_(_histograms(model, loader, processes, withheld=None).total().fit_offset())
     calibrated = _histograms(model, loader, processes, withheld=None)
