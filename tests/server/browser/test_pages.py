@@ -14,10 +14,15 @@ from web_page import AppPage
 pytestmark = pytest.mark.slow
 
 
+def card_of(app: AppPage, name: str) -> Any:
+    """Return the card of a map. Other tests add maps to the list."""
+    return app.page.locator(".card", has=app.page.get_by_text(name, exact=True))
+
+
 def test_list_shows_date_model_area_and_picture(app: AppPage, demo: Path) -> None:
     app.open()
     summary = json.loads((demo / "flood/summary.json").read_text())
-    card = app.page.locator(".card", has_text="flood").first
+    card = card_of(app, "flood")
     text = card.inner_text()
     assert "2024-10-19 05:27 UTC" in text
     assert f"Flood {summary['area_km2']['flood']:.2f} km²" in text
@@ -28,7 +33,7 @@ def test_list_shows_date_model_area_and_picture(app: AppPage, demo: Path) -> Non
 
 def test_map_is_opened_from_the_list_and_on_the_map(app: AppPage) -> None:
     app.open()
-    app.page.locator(".card").first.click()
+    card_of(app, "flood").click()
     app.page.wait_for_selector("#layer-flood")
     app.page.get_by_role("link", name="All maps").click()
     app.page.wait_for_selector(".card")
