@@ -94,8 +94,8 @@ def _scores(recipe: Path, chips: Path, runs: Path, left_out: str, seeds: tuple[i
 def _mean_difference(models: Sequence[Sequence[ChipScore]], ndwi: Sequence[ChipScore]) -> dict[str, Any]:
     """Return the difference of the mean water IoU of the models from NDWI, with its interval.
 
-    The interval is the percentile bootstrap over chips with labels. Each draw has the same chips for all maps. Draws
-    without water in the label and in one of the maps are left out.
+    The interval is the percentile bootstrap over chips with labels. Each draw has the same chips for all maps. Draws in
+    which a map has no water IoU are left out.
     """
 
     def ious(chips: Sequence[ChipScore]) -> NDArray[np.float64]:
@@ -103,8 +103,9 @@ def _mean_difference(models: Sequence[Sequence[ChipScore]], ndwi: Sequence[ChipS
         intersection = draws @ np.array([each.tp for each in counts])
         return intersection / (draws @ np.array([each.tp + each.fp + each.fn for each in counts]))
 
-    # the first row is the sample itself
+    assert all([chip.name for chip in chips] == [chip.name for chip in ndwi] for chips in models)
     n_chips = sum(chip.counts.n > 0 for chip in ndwi)
+    # the first row is the sample itself
     draws = np.vstack((np.ones((1, n_chips), np.int64), resamples(n_chips, seed=0)))
     with np.errstate(invalid="ignore"):
         differences = np.mean([ious(chips) for chips in models], axis=0) - ious(ndwi)
