@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import floodseg.app.classic as classic
 import floodseg.app.cli as cli
 from document_blocks import DOCS, ROOT, Block, blocks, pages, words
 from exported_models import Exported
+from floodseg.models.checkpoint.zoo import shipped_models
 from scenes import write_optical, write_sar
 
 COMMANDS = ("", "sh")
@@ -113,6 +115,21 @@ def check_make(arguments: list[str]) -> None:
 
 CHECKS = {"floodseg": check_floodseg, "python": check_python, "pip": check_pip, "make": check_make}
 """Check of the arguments of a program. A command of another program fails; its block needs a mark."""
+
+
+@pytest.mark.parametrize("name", [model.name for model in shipped_models()])
+def test_commands_that_remake_a_shipped_model_are_valid(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    data = [f"{variable}={tmp_path}" for variable in ("SEN1FLOODS11", "OPTICAL", "RUNS")]
+    make = ["make", "--dry-run", "-f", "tools/release/weights.mk", name, *data]
+    printed = subprocess.run(make, check=True, capture_output=True, text=True).stdout
+    commands = [words(line) for line in printed.replace("\\\n", "").splitlines()]
+    for program, *arguments in commands:
+        if program in ("floodseg", "python"):
+            CHECKS[program](arguments)
+    assert commands[-1] == ["python", "tools/release/describe_models.py"]
 
 
 def test_inline_pip_commands_name_existing_extras() -> None:

@@ -2,15 +2,13 @@
 
     python -m benchmarks.accuracy.optical_domains SOURCE CHIPS
     python -m benchmarks.accuracy.leave_one_domain_out recipes/s2.toml --chips CHIPS --runs runs/domains \
-        --seeds 0 1 2 --json FILE
+        --seeds 0 1 2 3 4 5 6 7 8 --json FILE
 
 For each domain and seed, one run is trained on the other domains. Its epoch, offset and temperature come from parts of
-these. The model is then scored on all chips of the domain. For each set of blocks, one run of the first seed is trained
-on all other chips. Finished runs are reused, interrupted runs are resumed.
+these. The model is then scored on all chips of the domain. For each set of blocks, runs of the first three seeds
+are trained on all other chips. Finished runs are reused, interrupted runs are resumed.
 """
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,14 +19,16 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.optical_domains import BLOCK_SETS, DOMAINS
 from benchmarks.accuracy.seeds import spread
+from benchmarks.accuracy.trainings import finished_run
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.data import DataConfig
-from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.counts import ChipScore, resamples
 
 app = App(help="Scores on data left out of training.", default_parameter=Parameter(consume_multiple=True))
+BLOCK_SEEDS = 3
+"""Number of seeds of the trainings without a set of blocks, at most."""
 FIELDS = ("water_iou", "water_iou_ci95", "precision", "recall", "ece", "threshold", "n_chips_counted", "n_pixels")
 
 
@@ -56,8 +56,15 @@ def leave_one_domain_out(
     json_file
         Write the scores as one JSON object.
     """
-    domains = [_scores(recipe, chips, runs, domain, seeds) for domain in DOMAINS]
-    blocks = [_scores(recipe, chips, runs, f"blocks-{number}", seeds[:1]) for number in range(BLOCK_SETS)]
+
+    def scores(left_out: str, seeds: tuple[int, ...]) -> dict[str, Any]:
+        data = chips / f"without-{left_out}"
+        flags = {seed: ["--data", str(data), "--seed", str(seed)] for seed in seeds}
+        trained = {seed: finished_run(recipe, runs / f"{data.name}-{seed}", flags[seed]) for seed in seeds}
+        return _scores(trained, chips / left_out)
+
+    domains = [scores(domain, seeds) for domain in DOMAINS]
+    blocks = [scores(f"blocks-{number}", seeds[:BLOCK_SEEDS]) for number in range(BLOCK_SETS)]
     means = {
         "ndwi": sum(domain["ndwi"]["water_iou"] for domain in domains) / len(domains),
         "water_iou": _mean_over_domains(domains, "water_iou"),
@@ -68,13 +75,12 @@ def leave_one_domain_out(
     report({"recipe": str(recipe), "means": means, "domains": domains, "blocks": blocks}, json_file)
 
 
-def _scores(recipe: Path, chips: Path, runs: Path, left_out: str, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Return the scores of the models of all seeds and of NDWI on chips that the models were not trained on."""
-    config = DataConfig(data=chips / left_out, layout="folders", sensors="optical")
+def _scores(runs: dict[int, Path], left_out: Path) -> dict[str, Any]:
+    """Return the scores of the runs of all seeds and of NDWI on chips that the runs were not trained on."""
+    config = DataConfig(data=left_out, layout="folders", sensors="optical")
     ndwi = evaluate("ndwi", config=config, split="all")
     rows, models = [], []
-    for seed in seeds:
-        run = _run(recipe, runs / f"without-{left_out}-{seed}", chips / f"without-{left_out}", seed)
+    for seed, run in runs.items():
         scored = evaluate(run, config=config, split="all")
         models.append(scored.chips)
         rows.append(
@@ -82,7 +88,7 @@ def _scores(recipe: Path, chips: Path, runs: Path, left_out: str, seeds: tuple[i
             | {"minus_ndwi": _mean_difference([scored.chips], ndwi.chips)}
         )
     return {
-        "left_out": left_out,
+        "left_out": left_out.name,
         "ndwi": {field: ndwi.document[field] for field in ("water_iou", "water_iou_ci95", "precision", "recall")},
         "water_iou": spread([row["water_iou"] for row in rows]),
         "minus_ndwi": _mean_difference(models, ndwi.chips),
@@ -111,17 +117,6 @@ def _mean_difference(models: Sequence[Sequence[ChipScore]], ndwi: Sequence[ChipS
         differences = np.mean([ious(chips) for chips in models], axis=0) - ious(ndwi)
     low, high = np.nanpercentile(differences[1:], [2.5, 97.5])
     return {"difference": float(differences[0]), "ci95": [float(low), float(high)]}
-
-
-def _run(recipe: Path, folder: Path, data: Path, seed: int) -> Path:
-    """Train in a subprocess, unless the run is finished."""
-    if not (folder / "summary.json").is_file():
-        resume = ["--resume"] if (folder / "state").is_dir() else []
-        flags = ["--data", str(data), "--seed", str(seed), "--out-dir", str(folder), *resume]
-        command = [sys.executable, "-m", "floodseg", "train", str(recipe), *flags]
-        if subprocess.run(command, check=False).returncode:
-            raise ConfigError(f"{folder}: the training failed; correct the reported error and start again")
-    return folder
 
 
 def _mean_over_domains(domains: list[dict[str, Any]], field: str) -> dict[str, Any]:

@@ -9,8 +9,6 @@ without the event has its epoch, threshold and temperature from the validation c
 all events from all validation chips.
 """
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +16,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from benchmarks.accuracy.seeds import spread
+from benchmarks.accuracy.trainings import finished_run
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.data import DataConfig
@@ -78,10 +77,10 @@ def _scores_of_seed(
     """Return the scores of the trainings of one seed, by event and for all events together."""
     flags = ["--data", str(config.data)] if config.data else []
     flags += ["--seed", str(seed), *(["--epochs", str(epochs)] if epochs else [])]
-    known = _evaluate(_run(recipe, runs / f"{ALL}-{seed}", flags), config, "valid")
+    known = _evaluate(finished_run(recipe, runs / f"{ALL}-{seed}", flags), config, "valid")
     rows, pairs = [], []
     for event in events:
-        folder = _run(recipe, runs / f"{event}-{seed}", [*flags, "--hold-out-event", event])
+        folder = finished_run(recipe, runs / f"{event}-{seed}", [*flags, "--hold-out-event", event])
         row, chips = _row(event, known, folder, config)
         rows.append(row)
         pairs += chips
@@ -92,16 +91,6 @@ def _scores_of_seed(
         "events": rows,
         "together": {"event": "all", **together, "held_out_minus_known": difference and difference.to_json()},
     }
-
-
-def _run(recipe: Path, folder: Path, flags: list[str]) -> Path:
-    """Train in a subprocess, unless the run is finished."""
-    if not (folder / "summary.json").is_file():
-        resume = ["--resume"] if (folder / "state").is_dir() else []
-        command = [sys.executable, "-m", "floodseg", "train", str(recipe), *flags, "--out-dir", str(folder), *resume]
-        if subprocess.run(command, check=False).returncode:
-            raise ConfigError(f"{folder}: the training failed; correct the reported error and start again")
-    return folder
 
 
 def _evaluate(folder: Path, config: DataConfig, split: str) -> Evaluation:

@@ -2,6 +2,7 @@
 
     python tools/release/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
 
+``tools/release/weights.mk`` runs it after the trainings of a shipped model.
 Writes ``model.safetensors``, ``config.json`` and the exported files below ``src/floodseg/models/weights/NAME``. The
 text of the model card ``CARD.md`` beside them is written by hand, its metadata and ``item.json`` by
 ``tools/release/describe_models.py``.
@@ -46,8 +47,8 @@ def ship(
     run: Path,
     name: str,
     *,
-    data: str,
     chips: Path,
+    data: str | None = None,
     layout: Layout = "sen1floods11",
     split: str = "valid",
     licence: str = "Apache-2.0",
@@ -61,10 +62,10 @@ def ship(
         Run folder or checkpoint.
     name
         Name of the shipped model.
-    data
-        Training data and their terms of use.
     chips
         Folder of chips for calibration and comparison of the exported files.
+    data
+        Training data and their terms of use; by default the text of the shipped model of this name.
     layout
         Layout of the chips.
     split
@@ -77,15 +78,15 @@ def ship(
     model = load_model(run)
     if context_prior is not None:
         _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
+    folder = WEIGHTS / name
     training = model.provenance.training
-    training.update(data=data, licence=licence)
+    training.update(data=data or read_description(folder)["training"]["data"], licence=licence)
     # folders of this machine mean nothing to others
     training["encoder_weights"] = Path(str(training["encoder_weights"])).name
     for kind in ("teachers", "specialists"):
         training[kind] = [_without_folders(each) for each in training.get(kind, [])]
     if training.get("started_from"):
         training["started_from"] = _without_folders(training["started_from"])
-    folder = WEIGHTS / name
     for previous in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
         previous.unlink()
     save_folder(folder, model)
