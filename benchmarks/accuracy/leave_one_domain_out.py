@@ -107,7 +107,8 @@ def _mean_difference(models: Sequence[Sequence[ChipScore]], ndwi: Sequence[ChipS
     def ious(chips: Sequence[ChipScore]) -> NDArray[np.float64]:
         counts = [chip.counts for chip in chips if chip.counts.n]
         intersection = draws @ np.array([each.tp for each in counts])
-        return intersection / (draws @ np.array([each.tp + each.fp + each.fn for each in counts]))
+        union = draws @ np.array([each.tp + each.fp + each.fn for each in counts])
+        return np.asarray(intersection / union, np.float64)
 
     assert all([chip.name for chip in chips] == [chip.name for chip in ndwi] for chips in models)
     n_chips = sum(chip.counts.n > 0 for chip in ndwi)

@@ -3,14 +3,17 @@
 import os
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 import floodseg
 from floodseg.models.checkpoint.zoo import WEIGHTS
+from floodseg.scene.clouds.csmask import csmask_is_installed
 
 _PAIRS = Path(os.environ.get("FLOODSEG_DATA") or "no data root") / "optical/pairs"
 _PLACE = "282D_485L_3_3"
@@ -51,3 +54,20 @@ def test_maps_of_both_levels_and_pixel_sizes_agree(model: str, tmp_path: Path) -
     for level, expected in fine.items():
         coarse = water(model, write_20_m(level, tmp_path), level).repeat(2, axis=0).repeat(2, axis=1)
         assert (coarse == expected).mean() > 0.96
+
+
+@pytest.mark.slow
+@needs_pairs
+@needs_s2
+@pytest.mark.skipif(not csmask_is_installed(), reason="the extra clouds is not installed")
+def test_clouds_of_an_area_are_those_of_the_scene(tmp_path: Path) -> None:
+    """Csmask sees the surroundings of an area. Without them it finds a fifth of the clouds here (bright sand)."""
+    image, first_column = _PAIRS / f"{_PLACE}_S2L2A.tif", 120
+    with rasterio.open(image) as source:
+        box = shapely.box(source.bounds.left + first_column * source.transform.a, *source.bounds[1:])
+        geopandas.GeoDataFrame(geometry=[box], crs=source.crs).to_file(tmp_path / "area.gpkg")
+    scene = floodseg.predict_scene(optical=image, model="s2").classes
+    part = floodseg.predict_scene(optical=image, model="s2", aoi=tmp_path / "area.gpkg").classes
+    expected = scene[:, first_column:]
+    assert (expected == 255).mean() > 0.05
+    assert (part == expected).mean() > 0.99
