@@ -205,7 +205,7 @@ RELEASED_MODELS = """
 
 
 def test_signals_are_handled_after_two_models_are_released() -> None:
-    paths = [WEIGHTS / name / "openvino-int8.xml" for name in ("s1-lite", "s2")]
+    paths = [WEIGHTS / name / "openvino-int8.xml" for name in ("s1-lite", "s1-efficient")]
     program = [sys.executable, "-c", textwrap.dedent(RELEASED_MODELS), *paths]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")
