@@ -34,6 +34,7 @@ class MemoryScene:
     bands: Bands = RADAR
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    cloud_masks: tuple[str, ...] = ()
     before_read: Callable[[Window], None] = lambda window: None
     """Hook, called at the start of every read."""
 
@@ -53,6 +54,7 @@ class MemoryScene:
             np.where(optical_valid, _cut(self.optical, window), np.float32(0)),
             sar_valid,
             optical_valid,
+            np.zeros_like(optical_valid),
         )
 
     def close(self) -> None:

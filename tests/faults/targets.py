@@ -238,7 +238,7 @@ def run_model(path: Path) -> None:
         np.full((len(names), 64, 64), value, np.float32)
         for names, value in ((runtime.bands.sar, -15.0), (runtime.bands.optical, 0.1))
     )
-    [probability] = ModelCalls(runtime, 1, tta=False)([SceneWindow(sar, optical, valid, valid)])
+    [probability] = ModelCalls(runtime, 1, tta=False)([SceneWindow(sar, optical, valid, valid, ~valid)])
     assert ((probability >= 0) & (probability <= 1)).all()
 
 

@@ -80,6 +80,23 @@ def test_area_of_interest_limits_the_search_in_files_and_arrays(tmp_path: Path, 
     assert note in by_array.summary["assumptions"]
 
 
+@pytest.mark.parametrize("overlap", [0, 64])
+def test_share_of_hidden_pixels_is_that_of_the_map(image: NDArray[np.float32], tmp_path: Path, overlap: int) -> None:
+    """Windows overlap, and hold pixels outside the area of interest; each pixel of the map counts once."""
+    values = np.tile(image, (1, 4, 4))
+    values[:, :18, 100:] = 0.08
+    x, y = ORIGIN
+    area = shapely.Polygon([(x + 95, y - 35), (x + 2350, y - 35), (x + 95, y - 2200)])
+    geopandas.GeoDataFrame(geometry=[area], crs=CRS).to_file(tmp_path / "area.gpkg")
+    flood_map = floodseg.predict_scene(
+        optical=values, aoi=tmp_path / "area.gpkg", tile_size=64, overlap=overlap, **ARRAYS, **SETTINGS
+    )
+    hidden = 100 * (1 - flood_map.summary["valid_share"])
+    assert 20 < hidden < 30
+    note = f"{hidden:.1f} % of the optical pixels are hidden as clouds, by brightness"
+    assert note in flood_map.summary["assumptions"]
+
+
 def test_a_clouded_scene_is_refused_and_mapped_with_none(tmp_path: Path, image: NDArray[np.float32]) -> None:
     image[:] = 0.45
     image[1] = 0.5

@@ -99,6 +99,7 @@ def test_strips_are_cut_to_the_area() -> None:
     sink = cropped(received.append, Window(3, 2, 4, 5))
     rows = np.arange(80, dtype=np.float32).reshape(10, 8)
     for top, bottom in ((0, 3), (3, 5), (5, 10)):
-        sink(ProbabilityStrip(top, rows[top:bottom], np.ones((bottom - top, 8), np.uint8)))
+        codes = np.ones((bottom - top, 8), np.uint8)
+        sink(ProbabilityStrip(top, rows[top:bottom], codes, codes))
     assert [(strip.top, *strip.probability.shape) for strip in received] == [(0, 2, 5), (2, 2, 5)]
     np.testing.assert_array_equal(np.concatenate([strip.probability for strip in received]), rows[3:7, 2:7])

@@ -24,7 +24,8 @@ def classes_of(
     def marked(columns: tuple[int, ...]) -> np.ndarray:
         return np.isin(np.arange(len(probability)), columns)[None]
 
-    strip = ProbabilityStrip(7, np.array([probability], np.float32), np.array([validity], np.uint8))
+    codes = np.array([validity], np.uint8)
+    strip = ProbabilityStrip(7, np.array([probability], np.float32), codes, np.zeros_like(codes))
     layers = LayerWindow(~marked(outside), marked(excluded), marked(permanent))
     product = classify(strip, layers, THRESHOLDS, None if before is None else marked(before))
     assert product.top == 7

@@ -47,7 +47,7 @@ def open_masked(folder: Path, mask: Path) -> FileScene:
         ([4], "classes"),
         ([0, 6], "classes"),
         ([4.0, 5.0, 6.0, 11.0], "classes"),
-        ([0, 1, 2, 3], "classes"),
+        ([0, 1, 2, 3, 4], "classes"),
     ],
 )
 def test_kinds_of_values(values: list[float], kind: str) -> None:
@@ -59,6 +59,66 @@ def test_kinds_of_values(values: list[float], kind: str) -> None:
 def test_values_of_neither_kind_are_refused(values: list[float]) -> None:
     with pytest.raises(DataError, match=r"neither a mask .* nor the classes 0 to 11"):
         mask_kind(MaskSource("a.tif"), [np.array(values)])
+
+
+@pytest.mark.parametrize("values", [[0, 2], [2], [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]])
+def test_classes_up_to_3_are_refused(values: list[float]) -> None:
+    with pytest.raises(
+        DataError, match=r"; if all values but 0 hide .* cloud_mask > 0; if it is an SCL, pass np\.isin"
+    ):
+        mask_kind(MaskSource(), [np.array(values)])
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 255])
+@pytest.mark.parametrize("highest", [2, 3, 4])
+def test_classes_of_a_cloud_mask_are_refused_and_used_once_the_advice_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodata: float | None, highest: int
+) -> None:
+    """In an SCL, 0 is no data and 2 is clear; in other masks, 0 is clear and 2 is cloud or shadow."""
+    monkeypatch.chdir(tmp_path)
+    write_optical(tmp_path / "s2.tif")
+    classes = (np.arange(48 * 40).reshape(48, 40) % (highest + 1)).astype(np.uint8)
+    path = write_raster(tmp_path / "label.tif", classes[None], nodata=nodata)
+    with pytest.raises(DataError, match="if all values but 0 hide the ground, make a mask of it") as caught:
+        open_masked(tmp_path, path)
+    own, scl = str(caught.value).split("; if it is an SCL, ")
+    follow(own)
+    assert np.array_equal(open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid, classes == 0)
+    (tmp_path / "clouds.tif").unlink()
+    follow(scl)
+    valid = open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid
+    assert np.array_equal(valid, ~np.isin(classes, HIDDEN))
+
+
+@pytest.mark.parametrize(
+    ("name", "clear", "clouds", "nodata"),
+    [
+        ("QA_PIXEL of Landsat", (21824, 21952), (22280, 23888, 21826, 21828), None),
+        ("QA_PIXEL of Landsat", (21824, 21952), (22280, 23888), 1),
+        ("Fmask of HLS", (64, 96, 68), (66, 72), None),
+        ("Fmask of HLS", (64, 224), (194, 74), 255),
+    ],
+)
+def test_bits_of_clouds_are_refused_and_used_once_the_advice_is_followed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    clear: tuple[int, ...],
+    clouds: tuple[int, ...],
+    nodata: int | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_optical(tmp_path / "s2.tif")
+    values = np.resize(np.array([*clear, *clouds], np.uint16), (48, 40))
+    if nodata is not None:
+        values[:5] = nodata
+    path = write_raster(tmp_path / "bits.tif", values[None], nodata=nodata)
+    with pytest.raises(DataError, match=f"if it is {name}") as caught:
+        open_masked(tmp_path, path)
+    assert ("probability" in str(caught.value)) == (values[values != 255].max() <= 100)
+    follow(str(caught.value).partition(f"if it is {name}")[2])
+    valid = open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid
+    assert np.array_equal(valid, ~np.isin(values, clouds))
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 255])
@@ -78,8 +138,9 @@ def test_bits_of_qa60_hide_where_not_zero(tmp_path: Path) -> None:
     bits[:5], bits[5:9] = 1024, 2048
     opened = scene(tmp_path, bits)
     assert np.array_equal(opened.read(COMPLETE).optical_valid, bits == 0)
-    [note] = [note for note in opened.assumptions if "clouds.tif" in note]
-    assert note == f"18.8 % of the optical pixels are hidden as clouds, by {tmp_path}/clouds.tif"
+    assert np.array_equal(opened.read(COMPLETE).optical_hidden, bits != 0)
+    assert opened.cloud_masks == (f"{tmp_path}/clouds.tif",)
+    assert not any("clouds.tif" in note for note in opened.assumptions)
 
 
 @pytest.mark.parametrize("nodata", [None, 255, -1])
@@ -124,6 +185,9 @@ def test_mask_of_clear_pixels_is_refused_and_used_once_the_advice_is_followed(
         open_masked(tmp_path, path)
     follow(str(caught.value))
     assert open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid.all()
+    assert "else set `cloud_mask=none` if the sky is clear, or use another" in str(caught.value)
+    config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask="none")
+    assert open_scene(config, GREEN_NIR).read(COMPLETE).optical_valid.all()
 
 
 def test_mask_that_hides_all_pixels_with_data_is_refused(tmp_path: Path) -> None:
@@ -159,5 +223,7 @@ def test_masks_of_arrays() -> None:
     assert any("`cloud_mask`: its values are taken as the classes" in note for note in opened.assumptions)
     with pytest.raises(DataError, match=r"`cloud_mask`: holds values from 0 to 0\.99.*; if .* pass cloud_mask > 0\.5"):
         ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.arange(48 * 40).reshape(48, 40) % 100 / 100)
-    with pytest.raises(DataError, match=r"`cloud_mask`: hides every pixel.*pass cloud_mask == 0, else leave out"):
+    with pytest.raises(
+        DataError, match=r"`cloud_mask`: hides every pixel.*pass cloud_mask == 0, else set `cloud_mask=none`"
+    ):
         ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.ones((48, 40), np.bool_))

@@ -18,7 +18,7 @@ from floodseg.scene.clouds import hide_clouds as module
 from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import FileScene, open_scene
 from floodseg.scene.safe import open_safe
-from scenes import CRS, L1C_BANDS, L2A_BANDS, ORIGIN, sar_values, write_sar
+from scenes import CRS, L1C_BANDS, L2A_BANDS, ORIGIN, sar_values, write_raster, write_sar
 
 SIDE = 60
 """Pixels of 10 m per side: 30 of 20 m, 10 of 60 m."""
@@ -168,11 +168,19 @@ def test_product_with_a_scene_classification_is_not_searched_for_clouds(products
     valid = scene.read(COMPLETE).optical_valid
     hide_clouds(scene, "auto")
     assert np.array_equal(scene.read(COMPLETE).optical_valid, valid)
-    assert any(note.endswith("are hidden as clouds, by its scene classification") for note in scene.assumptions)
+    assert scene.cloud_masks == ("its scene classification",)
     assert not any("csmask" in note or "bright" in note for note in scene.assumptions)
     scene = opened(products["L2A"], ("B03",), cloud_mask="none")
     hide_clouds(scene, "none")
     assert scene.read(COMPLETE).optical_valid.all()
+    assert not any("classification" in note for note in scene.assumptions)
+
+
+def test_a_mask_replaces_the_scene_classification(products: dict[str, Path], tmp_path: Path) -> None:
+    mask = (np.arange(60) < 6).astype(np.uint8).repeat(60).reshape(1, 60, 60)
+    path = write_raster(tmp_path / "mask.tif", mask)
+    scene = opened(products["L2A"], ("B03",), cloud_mask=str(path))
+    assert np.array_equal(scene.read(COMPLETE).optical_hidden, mask[0] == 1)
     assert not any("classification" in note for note in scene.assumptions)
 
 
@@ -183,7 +191,7 @@ def test_product_without_a_scene_classification_is_searched_by_its_other_bands(
     scene = opened(products["L1C"], ("B03", "B08"))
     hide_clouds(scene, "auto")
     assert scene.read(COMPLETE).optical_valid.all()
-    assert "0.0 % of the optical pixels are hidden as clouds, by brightness" in scene.assumptions
+    assert scene.cloud_masks == ("brightness",)
     source = scene.optical_source
     assert source is not None
     assert (source.level, source.bands) == ("L1C", L1C_BANDS)

@@ -80,8 +80,8 @@ class SharedScene(DepthOptions):
     """Method that finds the clouds in the optical image. Pixels under cloud are mapped from the radar image, or are
     nodata without one. auto: the scene classification (SCL) of an L2A product; else the network csmask, if
     floodseg[clouds] is installed; else pixels as bright as cloud. csmask: the network. none: clouds are not hidden.
-    FILE: a raster on any grid; pixels other than 0 are hidden, or, in a scene classification, those of the classes 0,
-    1, 3, 8, 9 and 10."""
+    FILE: a raster on any grid, used instead of the SCL of the product; pixels other than 0 are hidden, or, in a scene
+    classification, those of the classes 0, 1, 3, 8, 9 and 10."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML). Nothing outside is mapped or
     counted; around it, only the context that the model needs is read."""

@@ -62,6 +62,6 @@ def cropped(sink: Callable[[ProbabilityStrip], None], area: Window) -> Callable[
         bottom = min(strip.top + len(strip.probability), area.top + area.height)
         if top < bottom:
             part = np.s_[top - strip.top : bottom - strip.top, area.left : area.left + area.width]
-            sink(ProbabilityStrip(top - area.top, strip.probability[part], strip.validity[part]))
+            sink(ProbabilityStrip(top - area.top, strip.probability[part], strip.validity[part], strip.optical[part]))
 
     return pass_on

@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from logging import getLogger
 
-from floodseg.messages import SENSOR_NAMES
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.messages import SENSOR_NAMES, percent
 from floodseg.products.info import ProductInfo
 from floodseg.runtimes.base import Runtime
+from floodseg.scene.scene import OPTICAL_CLEAR, OPTICAL_HIDDEN
 
 _LOG = getLogger("floodseg")
 
@@ -41,6 +45,20 @@ def sensor_notes(
             "flood"
         )
     return notes
+
+
+def hidden_notes(masks: Sequence[str], pixels: NDArray[np.int64]) -> list[str]:
+    """Return the note on the share of the optical pixels of a map that cloud masks hide, if there are such pixels.
+
+    Args:
+        masks: names of the masks.
+        pixels: (3,), number of pixels by the code of ``SceneWindow.optical_codes``.
+    """
+    clear, hidden = int(pixels[OPTICAL_CLEAR]), int(pixels[OPTICAL_HIDDEN])
+    if not masks or not clear + hidden:
+        return []
+    names = " and ".join(dict.fromkeys(masks))
+    return [f"{percent(hidden / (clear + hidden))} of the optical pixels are hidden as clouds, by {names}"]
 
 
 def log_missing_date(info: ProductInfo) -> list[str]:

@@ -29,7 +29,7 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.context import area_windows, cropped
 from floodseg.inference.earlier_water import EarlierWater
-from floodseg.inference.notes import log_missing_date, sensor_notes
+from floodseg.inference.notes import hidden_notes, log_missing_date, sensor_notes
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
@@ -175,8 +175,11 @@ def _map_and_write(
         extra["model_choice"] = run.model_choice
         if runtime.bands.sensor_set == "both":
             extra["sensor_shares"] = sink.sensor_shares()
-        assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
-        assumptions += [
+        assumptions = [
+            *scene.assumptions,
+            *hidden_notes(scene.cloud_masks, sink.optical),
+            *layers.assumptions,
+            *(earlier_water.assumptions if earlier_water else ()),
             *(note for source in info.sources for note in source.notes),
             *log_missing_date(info),
             *sensor_notes(runtime, sink.sensor_shares(), run.images, earlier_radar=earlier_water is not None),
@@ -279,6 +282,8 @@ class _Classifier:
     """Number of pixels that are not nodata."""
     decided: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
     """Number of pixels that are not nodata, by the validity code of the sensors that decide them."""
+    optical: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
+    """Number of pixels within the area of interest, by the code of ``SceneWindow.optical_codes``."""
 
     def __call__(self, strip: ProbabilityStrip) -> None:
         rows, width = strip.probability.shape
@@ -289,6 +294,7 @@ class _Classifier:
         valid = product.classes != NODATA
         self.valid += int(valid.sum())
         self.decided += np.bincount(strip.validity[valid], minlength=4)
+        self.optical += np.bincount(strip.optical[layers.inside], minlength=3)
         self.write(product)
 
     def sensor_shares(self) -> dict[str, float]:

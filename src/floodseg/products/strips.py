@@ -31,6 +31,8 @@ class ProbabilityStrip:
     """(H, W), calibrated, 0 to 1; undefined where ``validity`` is 0."""
     validity: NDArray[np.uint8]
     """(H, W), validity codes of ``floodseg.bands.VALIDITY_CODES``."""
+    optical: NDArray[np.uint8]
+    """(H, W), ``SceneWindow.optical_codes``."""
 
 
 @dataclass(frozen=True, slots=True)

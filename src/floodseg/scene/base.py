@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from floodseg.bands import Bands, ProductLevel, Sensor
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden_pixels, kind_note, require_clear_pixels
-from floodseg.scene.pixel_counts import HiddenPixels, PixelCounts
+from floodseg.scene.cloud_mask import MaskKind, MaskSource, check_mask, hidden_pixels, kind_note
+from floodseg.scene.pixel_counts import PixelCounts
 from floodseg.scene.scene import Scene, SceneWindow
 
 Values = NDArray[np.float32]
@@ -49,13 +49,13 @@ class BaseScene:
         self.inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
         self._pixel_counts = PixelCounts()
-        self._masks: list[Callable[[Window], Mask]] = []
-        self._hidden_pixels = HiddenPixels()
+        self._masks: list[tuple[str, Callable[[Window], Mask]]] = []
+        """Names of cloud masks, and functions that return the pixels to hide."""
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, including those about the windows read so far."""
-        return (*self._assumptions, *self._pixel_counts.notes(), *self._hidden_pixels.notes())
+        return (*self._assumptions, *self._pixel_counts.notes())
 
     @property
     def optical_source(self) -> OpticalSource | None:
@@ -63,9 +63,9 @@ class BaseScene:
         raise NotImplementedError
 
     @property
-    def has_cloud_mask(self) -> bool:
-        """True if a mask hides clouds in the optical image."""
-        return bool(self._masks)
+    def cloud_masks(self) -> tuple[str, ...]:
+        """Names of the masks that hide clouds in the optical image."""
+        return tuple(name for name, _ in self._masks)
 
     def hide(self, mask: Callable[[Window], Mask], method: str, *notes: str) -> None:
         """Make optical pixels invalid where a mask hides them.
@@ -75,8 +75,7 @@ class BaseScene:
             method: name of the mask in the note on the share of hidden pixels.
             notes: assumptions about the mask.
         """
-        self._masks.append(mask)
-        self._hidden_pixels.methods.append(method)
+        self._masks.append((method, mask))
         self.add_note(*notes)
 
     def add_note(self, *notes: str | None) -> None:
@@ -91,7 +90,9 @@ class BaseScene:
         """
         sar, sar_valid = self._read_sensor("sar", window)
         optical, optical_valid = self._read_sensor("optical", window)
-        return SceneWindow(sar, optical, sar_valid, optical_valid)
+        hidden = optical_valid & self._masked(window)
+        optical[:, hidden] = 0
+        return SceneWindow(sar, optical, sar_valid, optical_valid & ~hidden, hidden)
 
     def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         """Write the channels of a sensor inside a window of the grid to ``values``, (C, H, W).
@@ -113,17 +114,24 @@ class BaseScene:
             read: returns its values inside a window of the grid, and the pixels without a value, (H, W) each.
 
         Raises:
-            DataError: the mask hides all optical pixels.
+            DataError: the values of the mask do not fit its kind, or it hides all optical pixels.
         """
 
         def clouds(window: Window) -> Mask:
             return hidden_pixels(kind, *read(window))
 
         self.add_note(kind_note(source.name, kind))
-        require_clear_pixels(
-            source, kind, self.grid, lambda window: (self._read_sensor("optical", window)[1], clouds(window))
-        )
+        check_mask(source, kind, self.grid, lambda window: self._read_sensor("optical", window)[1], read)
         self.hide(clouds, source.name)
+
+    def _masked(self, window: Window) -> Mask:
+        """Return the pixels that a mask hides, (H, W)."""
+        masked = np.zeros((window.height, window.width), np.bool_)
+        inner, (top, left) = clip(window, self.grid)
+        if inner is not None and self._masks:
+            part = np.logical_or.reduce([mask(inner) for _, mask in self._masks])
+            masked[top : top + inner.height, left : left + inner.width] = part
+        return masked
 
     def _read_sensor(self, sensor: Sensor, window: Window) -> tuple[Values, Mask]:
         values = np.zeros((len(self.bands.names(sensor)), window.height, window.width), np.float32)
@@ -136,10 +144,6 @@ class BaseScene:
         usable = self._read_inside(sensor, inner, part)
         if usable is None:
             return values, valid
-        if sensor == "optical" and self._masks:
-            clear = ~np.logical_or.reduce([mask(inner) for mask in self._masks])
-            self._hidden_pixels.add(usable, clear)
-            usable &= clear
         part[:, ~usable] = 0
         valid[place] = usable
         return values, valid

@@ -12,6 +12,7 @@ from floodseg.bands import HIGHEST_SCENE_CLASS, QA60_VALUES
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
+from floodseg.messages import percent
 from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.safe import CLOUD_CLASSES
 
@@ -21,6 +22,18 @@ MaskKind = Literal["mask", "classes"]
 _MANY_VALUES = 64
 """Distinct values that no mask and no classification has."""
 _HIGHEST_PERCENT = 100
+_HIGHEST_BYTE = 255
+_HIGHEST_OF_OTHER_CLASSES = 3
+"""Highest class of common cloud masks, such as 0 clear, 1 cloud, 2 thin cloud, 3 shadow. An SCL without higher classes
+has no clear ground except dark areas (2)."""
+_QA_PIXEL_BITS = 0b11110
+"""Bits of dilated cloud, cirrus, cloud and cloud shadow in the Landsat band QA_PIXEL."""
+_FMASK_BITS = 0b1010
+"""Bits of cloud and cloud shadow in the HLS band Fmask."""
+_MAX_NO_DATA = 0.1
+"""Largest share of the pixels with optical data that may be no data in a scene classification."""
+_SAMPLE_WINDOWS, _SAMPLE_SIDE = 25, 64
+"""Number of windows that are searched for this share, and their side in pixels."""
 MAX_SEARCHED_BLOCKS = 64
 """Maximum number of blocks that are read to recognise a mask. They are spread over the mask and cover all of 8192x8192
 pixels."""
@@ -43,10 +56,29 @@ class MaskSource:
         """Return the advice to make a mask from the comparison of the values with a number."""
         if self.file is None:
             return f"pass cloud_mask {operator} {number:g}"
-        # an inverted mask has values everywhere; rio calc cannot write masked values without a nodata value
-        masked = "--masked" if self.declares_nodata and operator != "==" else "--not-masked"
-        command = ["rio", "calc", f"({operator} (read 1) {number:g})", "--dtype", "float32", masked, self.file]
-        return f"make a mask of it ({shlex.join([*command, 'clouds.tif'])}) and use clouds.tif"
+        # an inverted mask has values everywhere
+        return self._rio_calc(f"({operator} (read 1) {number:g})", keep_nodata=operator != "==")
+
+    def mask_of_bits(self, bits: int) -> str:
+        """Return the advice to make a mask of the pixels in which any of some bits is set."""
+        if self.file is None:
+            return f"pass (cloud_mask & {bits}) != 0"
+        # 100, since 1 is the nodata value of QA_PIXEL, and 255 that of Fmask
+        return self._rio_calc(f'(* 100 (!= (& (read 1 1 "uint16") {bits}) 0))', keep_nodata=True)
+
+    def mask_of_classes(self) -> str:
+        """Return the advice to make a mask from a scene classification."""
+        if self.file is None:
+            return f"pass np.isin(cloud_mask, {tuple(CLOUD_CLASSES)})"
+        equal = " ".join(f"(== (read 1) {code})" for code in CLOUD_CLASSES)
+        return self._rio_calc(f"(+ {equal})", keep_nodata=False)  # its nodata value is the class 0
+
+    def _rio_calc(self, expression: str, *, keep_nodata: bool) -> str:
+        assert self.file is not None
+        # rio calc cannot write masked values without a nodata value
+        masked = "--masked" if self.declares_nodata and keep_nodata else "--not-masked"
+        command = ["rio", "calc", expression, "--dtype", "float32", masked, self.file, "clouds.tif"]
+        return f"make a mask of it ({shlex.join(command)}) and use clouds.tif"
 
     def without(self, value: float) -> str:
         """Return the advice to make a value mean no data."""
@@ -72,15 +104,16 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
     kind = _kind_of(found)
     if kind is not None:
         return kind
-    lowest, highest = min(found), max(found)
-    odd = [value for value in found if value < 0 or value > _HIGHEST_PERCENT]
-    half = 0.5 if highest <= 1 else _HIGHEST_PERCENT / 2
-    advice = f"if it is the probability of clouds, {source.new_mask('>', half)}"
-    if len(odd) == 1 and _kind_of(found - {odd[0]}) is not None:
-        advice = f"if {odd[0]:g} means no data, {source.without(odd[0])}"
+    if found.issubset(range(_HIGHEST_OF_OTHER_CLASSES + 1)):
+        values = ", ".join(f"{value:g}" for value in sorted(found))
+        raise DataError(
+            f"{source.name}: holds the values {values}, which may be classes of clouds and shadows, of which 0 is "
+            f"clear, or the lowest classes of SCL, of which 0 is no data; {_two_readings(source)}"
+        )
     raise DataError(
-        f"{source.name}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the ground is "
-        f"visible, one other value elsewhere) nor the classes 0 to 11 of SCL; {advice}"
+        f"{source.name}: holds values from {min(found):g} to {max(found):g}, which are neither a mask (0 where the "
+        "ground is visible, one other value elsewhere) nor the classes 0 to 11 of SCL; "
+        f"{_readings(source, found)}"
     )
 
 
@@ -88,7 +121,37 @@ def _kind_of(values: set[float]) -> MaskKind | None:
     highest = max(values, default=0)
     if (len(values - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or values.issubset(QA60_VALUES):
         return "mask"
-    return "classes" if values.issubset(range(HIGHEST_SCENE_CLASS + 1)) else None
+    is_scl = highest > _HIGHEST_OF_OTHER_CLASSES and values.issubset(range(HIGHEST_SCENE_CLASS + 1))
+    return "classes" if is_scl else None
+
+
+def _two_readings(source: MaskSource) -> str:
+    """Return the advice on small whole numbers."""
+    return (
+        f"if all values but 0 hide the ground, {source.new_mask('>', 0)}; if it is an SCL, {source.mask_of_classes()}"
+    )
+
+
+def _readings(source: MaskSource, found: set[float]) -> str:
+    """Return the advice on values that are neither a mask nor classes."""
+    lowest, highest = min(found), max(found)
+    odd = [value for value in found if value < 0 or value > _HIGHEST_PERCENT]
+    if len(odd) == 1:
+        others = found - {odd[0]}
+        if _kind_of(others) is not None or others.issubset(range(HIGHEST_SCENE_CLASS + 1)):
+            return f"if {odd[0]:g} means no data, {source.without(odd[0])}"
+    advice = []
+    if highest <= _HIGHEST_PERCENT:
+        half = 0.5 if highest <= 1 else _HIGHEST_PERCENT / 2
+        advice.append(f"if it is the probability of clouds, {source.new_mask('>', half)}")
+    if lowest >= 0 and all(value.is_integer() for value in found):
+        if highest > _HIGHEST_BYTE:
+            advice.append(
+                f"if it is QA_PIXEL of Landsat (bits 1 to 4: clouds, shadows), {source.mask_of_bits(_QA_PIXEL_BITS)}"
+            )
+        elif highest > _HIGHEST_PERCENT or len(found) <= _MANY_VALUES:
+            advice.append(f"if it is Fmask of HLS (bits 1 and 3: clouds, shadows), {source.mask_of_bits(_FMASK_BITS)}")
+    return "; ".join(advice) or "make such a mask of it"
 
 
 def are_scene_classes(values: NDArray[np.generic], nodata: float | None) -> bool:
@@ -130,29 +193,54 @@ def kind_note(name: str, kind: MaskKind) -> str | None:
     )
 
 
-def require_clear_pixels(
+def check_mask(
     source: MaskSource,
     kind: MaskKind,
     grid: GeoGrid,
-    read: Callable[[Window], tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    read_valid: Callable[[Window], NDArray[np.bool_]],
+    read_mask: Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]]],
 ) -> None:
-    """Raise DataError if a mask hides all pixels of the optical image.
+    """Raise DataError if a mask hides all pixels of the optical image, or does not fit it as a scene classification.
 
     Args:
         source: origin of the mask.
         kind: its kind.
         grid: grid of the scene.
-        read: returns the valid pixels of the optical image without the mask, and those that the mask hides, (H, W).
+        read_valid: returns the valid pixels of the optical image without the mask inside a window, (H, W).
+        read_mask: returns the values of the mask and the pixels without a value, (H, W) each.
     """
+    if kind == "classes":
+        _check_class_of_no_data(source, grid, read_valid, read_mask)
     has_image = False
     for window in blocks(grid.height, grid.width):
-        valid, clouds = read(window)
-        if (valid & ~clouds).any():
+        valid = read_valid(window)
+        if (valid & ~hidden_pixels(kind, *read_mask(window))).any():
             return
         has_image = has_image or bool(valid.any())
     if has_image:
         values = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
         raise DataError(
             f"{source.name}: hides every pixel of the optical image ({values}); if 0 means clouds in it, "
-            f"{source.new_mask('==', 0)}, else leave out `optical` and `cloud_mask`"
+            f"{source.new_mask('==', 0)}, else set `cloud_mask=none` if the sky is clear, or use "
+            "another optical image or radar alone"
+        )
+
+
+def _check_class_of_no_data(
+    source: MaskSource,
+    grid: GeoGrid,
+    read_valid: Callable[[Window], NDArray[np.bool_]],
+    read_mask: Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]]],
+) -> None:
+    """Raise DataError if a mask is 0, no data in an SCL, at many pixels of a sample that hold optical data."""
+    pixels = zeros = 0
+    for window in spread(blocks(grid.height, grid.width, _SAMPLE_SIDE), _SAMPLE_WINDOWS):
+        valid = read_valid(window)
+        values, missing = read_mask(window)
+        pixels += int(np.count_nonzero(valid))
+        zeros += int(np.count_nonzero(valid & ~missing & (values == 0)))
+    if zeros > _MAX_NO_DATA * pixels:
+        raise DataError(
+            f"{source.name}: holds values from 0 to 11 as an SCL, but is 0, no data in an SCL, at "
+            f"{percent(zeros / pixels)} of the pixels with optical data; {_two_readings(source)}"
         )

@@ -255,7 +255,7 @@ def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Im
                 offset = config.optical_offset if unit == "reflectance" else None
                 request = ImageRequest(
                     setting, sensor, unit, needed, references, config.sar_units, offset,
-                    use_scene_classes=config.cloud_mask not in ("none", "csmask"),
+                    use_scene_classes=config.cloud_mask == "auto",
                 )  # fmt: skip
                 images.append(open_image(session, request))
     return images

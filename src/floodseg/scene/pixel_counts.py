@@ -75,34 +75,6 @@ class PixelCounts:
         return shares
 
 
-class HiddenPixels:
-    """Thread-safe counts of the optical pixels that masks hide. Windows may overlap, so the note gives a share.
-
-    Attributes:
-        methods: names of the masks.
-    """
-
-    def __init__(self) -> None:
-        self.methods: list[str] = []
-        self._lock = threading.Lock()
-        self._pixels = self._hidden = 0
-
-    def add(self, valid: NDArray[np.bool_], clear: NDArray[np.bool_]) -> None:
-        """Count the pixels with data, and those of them that are not clear, (H, W) each."""
-        pixels, hidden = int(np.count_nonzero(valid)), int(np.count_nonzero(valid & ~clear))
-        with self._lock:
-            self._pixels += pixels
-            self._hidden += hidden
-
-    def notes(self) -> list[str]:
-        """Return one sentence if pixels with data were read, else none."""
-        with self._lock:
-            if not self._pixels:
-                return []
-            methods = " and ".join(dict.fromkeys(self.methods))
-            return [f"{percent(self._hidden / self._pixels)} of the optical pixels are hidden as clouds, by {methods}"]
-
-
 def _notes(name: str, counts: _Counts, fillers: Mapping[float, str]) -> list[str]:
     notes = []
     if counts.impossible:

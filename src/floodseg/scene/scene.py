@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from floodseg.bands import Bands
 from floodseg.geo.grid import GeoGrid, Window
 
+OPTICAL_CLEAR = 1
+OPTICAL_HIDDEN = 2
+"""Codes of pixels with optical data, by the cloud mask."""
+
 
 @dataclass(frozen=True, slots=True)
 class SceneWindow:
@@ -29,6 +33,15 @@ class SceneWindow:
     """(H, W)."""
     optical_valid: NDArray[np.bool_]
     """(H, W); False under a masked cloud."""
+    optical_hidden: NDArray[np.bool_]
+    """(H, W); True at the pixels with optical data that a cloud mask hides."""
+
+    @property
+    def optical_codes(self) -> NDArray[np.uint8]:
+        """(H, W): 0 without optical data, ``OPTICAL_CLEAR`` or ``OPTICAL_HIDDEN``."""
+        codes: NDArray[np.uint8] = OPTICAL_CLEAR * self.optical_valid.astype(np.uint8)
+        codes[self.optical_hidden] = OPTICAL_HIDDEN
+        return codes
 
 
 class Scene(Protocol):
@@ -60,6 +73,11 @@ class Scene(Protocol):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, one sentence each, for the user and for summary.json."""
+        ...
+
+    @property
+    def cloud_masks(self) -> tuple[str, ...]:
+        """Names of the masks that hide clouds in the optical image."""
         ...
 
     def read(self, window: Window) -> SceneWindow:

@@ -39,6 +39,11 @@ class SceneView:
         """Assumptions made in reading."""
         return self._scene.assumptions
 
+    @property
+    def cloud_masks(self) -> tuple[str, ...]:
+        """Names of the masks that hide clouds in the optical image."""
+        return self._scene.cloud_masks
+
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. The window may extend beyond the grid on every side."""
         return self._scene.read(window)
@@ -79,6 +84,7 @@ class CroppedScene(SceneView):
             np.zeros((len(self.bands.optical), *shape), np.float32),
             np.zeros(shape, np.bool_),
             np.zeros(shape, np.bool_),
+            np.zeros(shape, np.bool_),
         )
         inner, (top, left) = clip(window, self._grid)
         if inner is None:
@@ -89,4 +95,5 @@ class CroppedScene(SceneView):
         )
         result.sar[place], result.optical[place] = content.sar, content.optical
         result.sar_valid[place], result.optical_valid[place] = content.sar_valid, content.optical_valid
+        result.optical_hidden[place] = content.optical_hidden
         return result

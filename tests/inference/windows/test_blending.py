@@ -28,6 +28,7 @@ def test_equal_windows_keep_their_values_in_any_order() -> None:
     rng = np.random.default_rng(0)
     scene = rng.random((320, 224), dtype=np.float32)
     scene[0, :2] = (0, 1)
+    optical = rng.integers(0, 3, scene.shape, np.uint8)
     steps = np.rint(scene * np.float32(PROBABILITY_STEPS))[:300, :200]
     expected = steps / np.float32(PROBABILITY_STEPS)
     positions = list(product(range(tiling.rows.count), range(tiling.columns.count)))
@@ -37,26 +38,28 @@ def test_equal_windows_keep_their_values_in_any_order() -> None:
         for index in np.random.default_rng(seed).permutation(len(positions)):
             row, column = positions[index]
             window = tiling.window(row, column)
-            part = scene[window.top : window.top + window.height, window.left : window.left + window.width]
-            complete += blender.add(row, column, part, np.ones(part.shape, np.uint8))
+            inside = np.s_[window.top : window.top + window.height, window.left : window.left + window.width]
+            part = scene[inside]
+            complete += blender.add(row, column, part, np.ones(part.shape, np.uint8), optical[inside])
         assert sorted(complete) == list(range(tiling.rows.count))
         strips = [blender.take(index) for index in range(tiling.rows.count)]
         assert [strip.top for strip in strips] == [tiling.rows.fade_start(index) for index in range(tiling.rows.count)]
         np.testing.assert_array_equal(np.concatenate([strip.probability for strip in strips]), expected)
         assert all((strip.validity == 1).all() for strip in strips)
+        np.testing.assert_array_equal(np.concatenate([strip.optical for strip in strips]), optical[:300, :200])
 
 
 def test_probability_one_is_exact() -> None:
     tiling = Tiling.plan(32, 32, 64, 0)
     blender = StripBlender(tiling)
-    assert blender.add(0, 0, np.ones((32, 32), np.float32), np.full((32, 32), 3, np.uint8)) == [0]
+    assert blender.add(0, 0, np.ones((32, 32), np.float32), *np.full((2, 32, 32), 3, np.uint8)) == [0]
     assert (blender.take(0).probability == 1).all()
 
 
 def test_windows_without_valid_pixels_give_zeros() -> None:
     tiling = Tiling.plan(40, 32, 64, 0)
     blender = StripBlender(tiling)
-    assert blender.add(0, 0, None, None) == [0]
+    assert blender.add(0, 0, None, *np.zeros((2, 64, 32), np.uint8)) == [0]
     strip = blender.take(0)
     assert strip.probability.shape == (40, 32)
     assert not strip.probability.any()
@@ -67,7 +70,7 @@ def test_peak_memory_is_that_of_the_partial_strips() -> None:
     tiling = Tiling.plan(256, 128, 64, 0)
     blender = StripBlender(tiling)
     for row, column in product(range(tiling.rows.count), range(tiling.columns.count)):
-        for index in blender.add(row, column, None, None):
+        for index in blender.add(row, column, None, *np.zeros((2, *tiling.shape), np.uint8)):
             blender.take(index)
     # window rows in order: the current strip and the one below
-    assert blender.peak_bytes == 2 * 64 * 128 * 5
+    assert blender.peak_bytes == 2 * 64 * 128 * 6

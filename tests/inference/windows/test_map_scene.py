@@ -144,6 +144,7 @@ class ConstantScene:
 
     bands = RADAR
     assumptions: tuple[str, ...] = ()
+    cloud_masks: tuple[str, ...] = ()
 
     def __init__(self, height: int, width: int) -> None:
         self.inputs: dict[str, tuple[str, ...]] = {}
@@ -155,7 +156,7 @@ class ConstantScene:
         shape = window.height, window.width
         return SceneWindow(
             np.full((2, *shape), -15, np.float32), np.zeros((0, *shape), np.float32),
-            np.ones(shape, np.bool_), np.zeros(shape, np.bool_),
+            np.ones(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_),
         )  # fmt: skip
 
     def close(self) -> None:
@@ -190,7 +191,7 @@ def test_memory_of_a_wide_scene_is_a_few_strips(monkeypatch: pytest.MonkeyPatch)
     assert sum(rows) == 2000
     assert len(rows) == 8
     # the current strip, the partial strips below it, and one that waits for the sink
-    assert blenders[0].peak_bytes <= 4 * max(rows) * 20_000 * 5
+    assert blenders[0].peak_bytes <= 4 * max(rows) * 20_000 * 6
 
 
 @pytest.mark.parametrize("place", ["read", "call", "sink", "interrupt"])

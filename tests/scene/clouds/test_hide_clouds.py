@@ -98,7 +98,7 @@ def test_bright_pixels_are_hidden_without_the_extra(tmp_path: Path, caplog: pyte
     )
     assert note in scene.assumptions
     assert caplog.messages == [note]
-    assert "19.2 % of the optical pixels are hidden as clouds, by brightness" in scene.assumptions
+    assert scene.cloud_masks == ("brightness",)
 
 
 @pytest.mark.usefixtures("without_extra")
@@ -122,7 +122,7 @@ def test_csmask_comes_before_brightness_and_uses_the_level(tmp_path: Path, csmas
     assert csmask.made == [(CSMASK_BANDS, "L2A")]
     name = f"{tmp_path}/S2B_MSIL2A_20240501.tif"
     assert f"{name}: pixels that csmask takes for cloud are invalid; its network is that for L2A" in scene.assumptions
-    assert "8.8 % of the optical pixels are hidden as clouds, by csmask" in scene.assumptions
+    assert scene.cloud_masks == ("csmask",)
 
 
 def test_an_unknown_level_is_taken_as_l1c_and_b8a_stands_in_for_b08(tmp_path: Path, csmask: type[FakeCsmask]) -> None:
@@ -191,7 +191,7 @@ def test_none_and_a_file_search_for_no_clouds(tmp_path: Path, csmask: type[FakeC
     hide_clouds(scene, str(path))
     assert np.array_equal(scene.read(COMPLETE).optical_valid, mask[0] == 0)
     assert not csmask.made
-    assert f"10.0 % of the optical pixels are hidden as clouds, by {path}" in scene.assumptions
+    assert scene.cloud_masks == (str(path),)
 
 
 def test_models_of_digital_numbers_or_two_dates_and_radar_search_for_no_clouds(
@@ -258,9 +258,13 @@ def test_scene_classification_among_the_files_comes_first(
         hidden = ~scene.read(COMPLETE).optical_valid
         assert np.array_equal(hidden, classes[0] == 9) if method == "auto" else not hidden.any()
         if method == "auto":
-            assert "4.0 % of the optical pixels are hidden as clouds, by its scene classification" in scene.assumptions
+            assert scene.cloud_masks == ("its scene classification",)
             assert scene.inputs["optical"] == files
             assert not any("is not used" in note for note in scene.assumptions)
+    path = write_raster(tmp_path / "mask.tif", (np.arange(SIDE) < 6).astype(np.uint8)[None, None].repeat(SIDE, 1))
+    scene = open_scene(SceneConfig(optical=files, optical_offset=0, cloud_mask=str(path)), NDWI)
+    assert np.array_equal(~scene.read(COMPLETE).optical_valid, (np.arange(SIDE) < 6)[None].repeat(SIDE, 0))
+    assert scene.cloud_masks == (str(path),), "a mask replaces the scene classification"
     assert not csmask.made
 
 
@@ -310,7 +314,7 @@ def test_band_scl_of_an_array(csmask: type[FakeCsmask]) -> None:
     scene.hide_scene_classes()
     hide_clouds(scene, "auto")
     assert np.array_equal(~scene.read(COMPLETE).optical_valid, values[-1] == 3)
-    assert "10.0 % of the optical pixels are hidden as clouds, by its scene classification" in scene.assumptions
+    assert scene.cloud_masks == ("its scene classification",)
     values[:, 10:] = np.nan
     scene = ArrayScene(NDWI, optical=values, optical_bands=bands, **ARRAYS)
     scene.hide_scene_classes()

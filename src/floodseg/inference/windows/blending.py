@@ -16,7 +16,7 @@ PROBABILITY_STEPS = 2**20 - 1
 _FULL_SCALE = np.float32(PROBABILITY_STEPS * TOTAL_WEIGHT**2)
 assert int(_FULL_SCALE) == PROBABILITY_STEPS * TOTAL_WEIGHT**2 < 2**32, "must be exact in float32 and fit uint32"
 
-_BYTES_PER_PIXEL = 5  # 4 for the sum, 1 for the validity code
+_BYTES_PER_PIXEL = 6  # 4 for the sum, 1 each for the validity code and the optical code
 
 
 @dataclass
@@ -27,6 +27,8 @@ class _PartialStrip:
     """(H, W): sum of fixed-point probability times blending weight."""
     validity: NDArray[np.uint8]
     """(H, W), validity codes."""
+    optical: NDArray[np.uint8]
+    """(H, W), optical codes."""
     missing_windows: int
     """Number of windows not yet added."""
 
@@ -46,7 +48,12 @@ class StripBlender:
         """Peak memory of the partial strips."""
 
     def add(
-        self, row: int, column: int, probability: NDArray[np.float32] | None, validity: NDArray[np.uint8] | None
+        self,
+        row: int,
+        column: int,
+        probability: NDArray[np.float32] | None,
+        validity: NDArray[np.uint8],
+        optical: NDArray[np.uint8],
     ) -> list[int]:
         """Add a window and return the indices of the strips that it completes.
 
@@ -54,7 +61,8 @@ class StripBlender:
             row: row index of the window.
             column: column index of the window.
             probability: (H, W), 0 to 1 where a sensor is valid; None for a window without valid pixels.
-            validity: (H, W), validity codes as in ``ProbabilityStrip``; None for a window without valid pixels.
+            validity: (H, W), validity codes as in ``ProbabilityStrip``.
+            optical: (H, W), optical codes as in ``ProbabilityStrip``.
 
         Raises:
             CheckpointError: a probability is NaN or outside 0 to 1.
@@ -62,7 +70,7 @@ class StripBlender:
         window = self.tiling.window(row, column)
         rows, columns = self.tiling.rows.support(row), self.tiling.columns.support(column)
         weighted = None
-        if probability is not None and validity is not None:
+        if probability is not None:
             used = (_slice_from(rows, window.top), _slice_from(columns, window.left))
             weighted = fixed_point(probability[used], validity[used] > 0)
             weighted *= self.tiling.rows.weights(row)[:, None]
@@ -78,10 +86,11 @@ class StripBlender:
                 if weighted is not None:
                     target = _slice_from(part, strip_rows.start), _slice(columns)
                     strip.total[target] += weighted[_slice_from(part, rows.start)]
-                if validity is not None and index == row:
+                if index == row:
                     core = self.tiling.columns.core(column)
                     source = _slice_from(strip_rows, window.top), _slice_from(core, window.left)
                     strip.validity[:, _slice(core)] = validity[source]
+                    strip.optical[:, _slice(core)] = optical[source]
                 strip.missing_windows -= 1
                 if strip.missing_windows == 0:
                     complete.append(index)
@@ -93,14 +102,15 @@ class StripBlender:
             strip = self._open.pop(index)
         assert strip.missing_windows == 0, "only complete strips can be taken"
         probability = np.divide(strip.total, _FULL_SCALE, dtype=np.float32, casting="unsafe")
-        return ProbabilityStrip(self.tiling.rows.core(index).start, probability, strip.validity)
+        return ProbabilityStrip(self.tiling.rows.core(index).start, probability, strip.validity, strip.optical)
 
     def _strip(self, index: int) -> _PartialStrip:
         """Return a partial strip, or a new one. The caller holds the lock."""
         if index not in self._open:
             shape = len(self.tiling.rows.core(index)), self.tiling.columns.size
             missing_windows = self.tiling.columns.count * (2 if index > 0 else 1)
-            self._open[index] = _PartialStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), missing_windows)
+            total, validity, optical = (np.zeros(shape, kind) for kind in (np.uint32, np.uint8, np.uint8))
+            self._open[index] = _PartialStrip(total, validity, optical, missing_windows)
             pixels = sum(strip.total.size for strip in self._open.values())
             self.peak_bytes = max(self.peak_bytes, pixels * _BYTES_PER_PIXEL)
         return self._open[index]

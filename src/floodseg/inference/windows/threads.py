@@ -131,13 +131,14 @@ class MappingThreads:
         """Map a batch and blend it; windows without valid pixels skip the model."""
         with self._times.stage("blending"):
             validity = {column: self._calls.deciding_sensors(batch.windows[column]) for column in batch.columns}
+            optical = {column: batch.windows[column].optical_codes for column in batch.columns}
         valid = [column for column in batch.columns if validity[column].any()]
         with self._times.stage("mapping"):
             mapped = dict(zip(valid, self._calls([batch.windows[column] for column in valid]), strict=True))
         batch.windows.clear()
         for column in batch.columns:
             with self._times.stage("blending"):
-                complete = self._blender.add(batch.row, column, mapped.get(column), validity[column])
+                complete = self._blender.add(batch.row, column, mapped.get(column), validity[column], optical[column])
             with self._changed:
                 self._complete.update(complete)
                 self._changed.notify_all()

@@ -69,12 +69,7 @@ def hide_clouds(
     """
     check_method(method, scene.bands)
     source = scene.optical_source
-    if (
-        source is None
-        or method not in ("auto", "csmask")
-        or scene.has_cloud_mask
-        or not _takes_reflectance(scene.bands)
-    ):
+    if source is None or method not in ("auto", "csmask") or scene.cloud_masks or not _takes_reflectance(scene.bands):
         return
     lacking = _lacking_bands(source, CSMASK_BANDS)
     if method == "csmask" and lacking:
