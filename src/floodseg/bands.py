@@ -56,8 +56,8 @@ WAVELENGTHS: dict[str, float] = dict(
 ProductLevel = Literal["L1C", "L2A"]
 """Level of an optical product: reflectance at the top of the atmosphere, or at the surface."""
 
-_LEVEL = re.compile(r"(L1C)|(L2A|L2SP|HLS)(?![A-Za-z0-9])", re.IGNORECASE)
-"""Levels in file names; Landsat level 2 and HLS are reflectance at the surface, too."""
+_LEVEL = re.compile(r"(L1C)|(L2A|L2S[PR]|HLS|SR_B(?:AND)?_?\d{1,2})(?![A-Za-z0-9])", re.IGNORECASE)
+"""Levels in names of files and bands; Landsat level 2 (``SR_B5``) and HLS are reflectance at the surface, too."""
 
 DATES: tuple[str, ...] = ("before", "after")
 """Suffixes of the band names of two-date data: ``VV_before``, ``B03_after``."""
@@ -129,10 +129,11 @@ def identify_band(text: str | None, sensor: Sensor, numbering: Numbering = "sent
 
 
 def product_level(bands: Collection[str], names: Sequence[str] = ()) -> ProductLevel | None:
-    """Return the level of an optical image from the names of its files, else from its bands; None if neither shows it.
+    """Return the level of an optical image, None if neither names nor bands show it.
 
-    Of Sentinel-2 products, only L1C has the cirrus band B10; an image with all other bands is L2A. Files of HLS may
-    hold B10, too, and L1C may be stored without it.
+    ``names`` are those of its files, and of its bands as the files hold them; they take precedence. Of Sentinel-2
+    products, only L1C has the cirrus band B10; an image with all other bands is L2A. Files of HLS may hold B10, too,
+    and L1C may be stored without it.
     """
     found = [match for name in names if (match := _LEVEL.search(PurePosixPath(name).name))]
     if found:

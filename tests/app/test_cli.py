@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -315,6 +317,17 @@ def test_models_lists_architectures_and_weights(
 def test_models_prints_what_the_function_returns(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models", "--json") == 0
     assert json.loads(capsys.readouterr().out) == floodseg.list_models()
+
+
+def test_a_closed_pipe_ends_a_command_without_a_message() -> None:
+    """As in ``floodseg models | head -1``, whether the text fails at once or waits in the buffer."""
+    for size in (2, 100_000):
+        program = f"from floodseg.app.exit_codes import run_and_exit; run_and_exit(lambda: print('x' * {size}))"
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_models_prints_parts_times_and_intervals(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,33 @@ def test_two_files_of_one_band_at_one_place_are_no_tiles(tmp_path: Path) -> None
     assert message.endswith("; leave one of them out")
 
 
+def test_files_of_one_band_in_two_pixel_sizes_are_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the folders R10m and R20m of a product."""
+    monkeypatch.chdir(tmp_path)
+    stored = np.round(optical_values()[[2, 7]] * 1e4).astype(np.uint16)
+    fine = [Path(f"R10m/{band}.tif") for band in GREEN_NIR.optical]
+    coarse = [Path(f"R20m/{band}.tif") for band in ("B03", "B11")]
+    for path, band in zip(fine, stored, strict=True):
+        write_raster(path, band[None])
+    for path in coarse:
+        write_raster(path, stored[:1, ::2, ::2], pixel=20.0)
+    message = refusal(GREEN_NIR, *fine, *coarse)
+    assert "R10m/B03.tif and R20m/B03.tif hold the same bands in pixels of different sizes" in message
+    assert "leave out the files with larger pixels (R20m/B03.tif), or pass the .SAFE folder" in message
+    np.testing.assert_allclose(scene(GREEN_NIR, *fine, coarse[1]).read(COMPLETE).optical, stored / 1e4, rtol=1e-6)
+
+
+def test_band_that_two_stacks_hold_can_be_named_otherwise_in_one(tmp_path: Path) -> None:
+    stored = np.round(optical_values()[[2, 7, 11]] * 1e4).astype(np.uint16)
+    first = write_raster(tmp_path / "10m.tif", stored[:2], names=("B03", "B08"))
+    second = write_raster(tmp_path / "20m.tif", stored[::2, ::2, ::2], names=("B03", "B12"), pixel=20.0)
+    bands = Bands((), ("B03", "B08", "B12"))
+    message = refusal(bands, first, second)
+    assert "leave one of them out, or name the band in it otherwise" in message
+    follow(message)
+    np.testing.assert_allclose(scene(bands, first, second).read(COMPLETE).optical[:2], stored[:2] / 1e4, rtol=1e-6)
+
+
 def test_file_of_another_quantity_is_left_out_with_a_note(tmp_path: Path) -> None:
     values = sar_values()
     files = [write_raster(tmp_path / f"S1_{name}.tif", values[at : at + 1]) for at, name in enumerate(("VV", "VH"))]

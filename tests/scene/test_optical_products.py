@@ -1,5 +1,6 @@
 """Tests of six bands by name from optical products: Sentinel-2 at 10 m and 20 m, HLS and Landsat."""
 
+import re
 import shlex
 import warnings
 from collections.abc import Sequence
@@ -182,6 +183,27 @@ def test_stack_in_a_file_named_as_hls_l30_has_landsat_numbers(tmp_path: Path) ->
                         names=names)  # fmt: skip
     np.testing.assert_allclose(scene(path).read(COMPLETE).optical, reflectance(), atol=1e-7)
     assert np.array_equal(chip(path), scene(path).read(COMPLETE).optical)
+
+
+def test_numbers_of_hls_l30_without_the_product_are_refused_with_remedies_that_work(tmp_path: Path) -> None:
+    names = ("B02", "B03", "B04", "B05", "B06", "B07", "B11")
+    values = stored()[[0, 1, 2, 3, 4, 5, 5]]
+    path = write_raster(tmp_path / "image.tif", values, names=names)
+    with pytest.raises(DataError, match=r"keep the name of the product in that of the file \(HLS\.L30\.T22") as caught:
+        scene(path)
+    named = re.search(r"\((HLS.*?)\)", str(caught.value))
+    assert named is not None
+    kept = scene(write_raster(tmp_path / named[1], values, names=names))
+    follow(str(caught.value))
+    for opened in (kept, scene(path)):
+        np.testing.assert_allclose(opened.read(COMPLETE).optical, reflectance(), atol=1e-7)
+    with pytest.raises(
+        DataError, match=r"HLS L30 \(Landsat 8 and 9\), rename B05 to B8A, B06 to B11, B07 to B12, B11 to unused; else"
+    ):
+        ArrayScene(Bands((), SIX), optical=values / 1e4, optical_bands=names)
+    for others in ((*names[:5], "B08"), names[:5]):
+        with pytest.raises(DataError, match=r"and has B02.*; use a product"):
+            scene(write_raster(tmp_path / "other.tif", stored()[: len(others)], names=others))
 
 
 @pytest.mark.parametrize("names", [SIX, NARROW])

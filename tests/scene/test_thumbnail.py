@@ -82,6 +82,27 @@ def test_optical_scene_is_in_true_colour_or_grey(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("names", [("B02", "B03", "B04"), ("B08", "B11", "B12")])
+def test_optical_image_fills_the_picture_where_radar_is_missing(names):
+    scene = radar_scene(40, 60)
+    scene.sar_valid[:, 20:] = False
+    scene.optical = np.random.default_rng(0).uniform(0, 0.4, (3, 40, 60)).astype(np.float32)
+    scene.optical_valid = np.broadcast_to(np.arange(60) < 50, (40, 60))
+    scene.bands = Bands(("VV", "VH"), names)
+    thumbnail_scene = ThumbnailScene(scene, 64)
+    read_all(thumbnail_scene, 64, 64)
+    picture = thumbnail_scene.picture()
+    radar, optical = stretched(np.where(scene.sar_valid, scene.sar[0], np.nan)), scene.optical
+    if "B04" in names:
+        radar, optical = radar[..., None], np.clip(optical[::-1].transpose(1, 2, 0) * 3.5, 0, 1)
+        assert picture.shape == (40, 60, 3)
+    else:
+        optical = stretched(np.where(scene.optical_valid, optical[0], np.nan))
+    np.testing.assert_allclose(picture[:, :20], np.broadcast_to(radar[:, :20], picture[:, :20].shape), atol=1e-4)
+    np.testing.assert_allclose(picture[:, 20:50], optical[:, 20:50], atol=1e-5)
+    assert np.isnan(picture[:, 50:]).all()
+
+
 def test_reading_is_unchanged_and_pixels_without_data_are_nan():
     scene = radar_scene(40, 50)
     scene.sar_valid[:] = False

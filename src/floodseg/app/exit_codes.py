@@ -34,7 +34,7 @@ def run_and_exit(command: Callable[[], Any]) -> None:
     """Run a command and exit with a code.
 
     * 0: success
-    * 1: internal error of floodseg, with a traceback
+    * 1: internal error of floodseg, with a traceback; or without a message, if standard output was closed (``| head``)
     * 2: error that the user can correct, with one sentence on standard error
     * 3: some scenes of ``predict-many`` failed
     * 130, 143, 129: ended by Ctrl-C, SIGTERM or SIGHUP
@@ -46,6 +46,7 @@ def run_and_exit(command: Callable[[], Any]) -> None:
             with terminate_on_signals():
                 _configure_logging()
                 command()
+                print(end="", flush=True)
         except CycloptsError as error:
             if isinstance(error, UnusedCliTokensError):
                 raise ConfigError(f"unexpected argument {' '.join(error.unused_tokens or ())}; leave it out") from error
@@ -61,6 +62,10 @@ def run_and_exit(command: Callable[[], Any]) -> None:
         _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except BrokenPipeError:
+        # what is left in the buffer would fail again at the end of Python
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.errno not in _USER_ERRORS:
             raise

@@ -35,7 +35,7 @@ from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.array_grid import common_grid
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
 from floodseg.scene.cloud_mask import MaskSource, are_scene_classes, array_mask, hidden_pixels, kind_note, mask_values
-from floodseg.scene.image_bands import check_array_order, ndwi_remark
+from floodseg.scene.image_bands import check_array_order, landsat_names, ndwi_remark
 from floodseg.scene.labelled_array import ArrayImage, array_image
 from floodseg.scene.unit_checks import sample_windows
 
@@ -123,7 +123,7 @@ class ArrayScene(BaseScene):
         held = tuple(name for name in image.names if name is not None and name not in (MASK, OTHER))
         if not held:
             held = tuple(self.bands.optical)  # taken by order
-        return OpticalSource("`optical`", held, product_level(held), self._open_bands)
+        return OpticalSource("`optical`", held, product_level(held, [*filter(None, image.labels)]), self._open_bands)
 
     def hide_scene_classes(self) -> None:
         """Hide the clouds that a band SCL (Sentinel-2 scene classification) of the optical array marks, if it has one.
@@ -175,10 +175,12 @@ class ArrayScene(BaseScene):
             sources = {band: band for band in needed} if two_dates else source_bands(needed, numbers)
             missing = [band for band in needed if sources.get(band) not in numbers]
             if missing:
+                changed = [f"{band} to {name}" for band, name in landsat_names(needed, numbers).items() if name != band]
+                landsat = f"if it is of HLS L30 (Landsat 8 and 9), rename {', '.join(changed)}; else "
                 raise DataError(
-                    f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
-                    "an array with these bands, or correct the names, or use a model that needs only the bands it "
-                    f"has{ndwi_remark(numbers)}"
+                    f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; "
+                    f"{landsat if changed else ''}pass an array with these bands, or correct the names, or use a model "
+                    f"that needs only the bands it has{ndwi_remark(numbers)}"
                 )
             self._channels[sensor] = [numbers[sources[band]] - 1 for band in needed]
             note = stand_in_note(sources)

@@ -4,7 +4,15 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, source_bands, stand_in_note
+from floodseg.bands import (
+    L1C_BANDS,
+    L2A_BANDS,
+    LANDSAT_BANDS,
+    OMBRIA_OPTICAL_BANDS,
+    SAR_BANDS,
+    source_bands,
+    stand_in_note,
+)
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_sample
 from floodseg.raster.bands import (
@@ -21,6 +29,9 @@ from floodseg.raster.bands import (
 from floodseg.scene.image import Image, ImageRequest
 from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.session import OpenRaster, Session
+
+_NOT_IN_HLS_L30 = frozenset({"B08", "B8A", "B12"})
+"""Numbers that no band of HLS L30 has."""
 
 
 def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
@@ -86,8 +97,37 @@ def check_optical_bands(
     rename = rename_advice(missing, handles, "optical")
     raise DataError(
         f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
-        f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; use a product with these bands, "
-        f"or a model that needs only the bands it has{ndwi_remark(held)}{f', or {rename}' if rename else ''}"
+        f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; "
+        f"{_landsat_advice(request, held, handles)}use a product with these bands, or a model that needs only the "
+        f"bands it has{ndwi_remark(held)}{f', or {rename}' if rename else ''}"
+    )
+
+
+def landsat_names(needed: Sequence[str], held: Collection[str]) -> dict[str, str]:
+    """Return the band of Sentinel-2 for each band of an image if their numbers may be those of Landsat 8 or HLS L30.
+
+    Empty if the image would not have the needed bands then, either, or has bands that these products lack. A thermal
+    band is ``unused``.
+    """
+    names = {band: LANDSAT_BANDS["landsat-8"].get(band, "unused") for band in held}
+    fits = set(source_bands(needed, names.values())) == set(needed)
+    return names if fits and not _NOT_IN_HLS_L30.intersection(held) else {}
+
+
+def _landsat_advice(request: ImageRequest, held: Collection[str], handles: Sequence[OpenRaster]) -> str:
+    """Return the remedy for files whose bands may be numbered as those of Landsat, "" for other files."""
+    names = landsat_names(request.bands, held)
+    commands = rename_commands(
+        (number, names[band], handle.name)
+        for handle in handles
+        for number, band in enumerate(band_identities(handle, "optical"), start=1)
+        if band in names and names[band] != band
+    )
+    if not commands:
+        return ""
+    return (
+        "if its bands are numbered as those of HLS L30 (Landsat 8 and 9), keep the name of the product in that of the "
+        f"file (HLS.L30.T22JGT.2020001T132231.tif), or name the bands as those of Sentinel-2 ({commands}); else "
     )
 
 
@@ -138,17 +178,46 @@ def _unnamed_single_band(
 def _repeated_band(
     request: ImageRequest, handles: Sequence[OpenRaster], found: Sequence[dict[str, int]], band: str
 ) -> DataError:
-    """Return the error for a band that is in several files: tiles of one image, or one file too many."""
+    """Return the error for a band that is in several files: tiles of one image, or files too many."""
     holders = [position for position, numbers in enumerate(found) if band in numbers]
     names = [request.references[position] for position in holders]
+    coarser = _coarser_files(handles, found)
+    if not set(holders).isdisjoint(coarser):
+        unneeded = " ".join(request.references[position] for position in coarser)
+        return DataError(
+            f"`{request.setting}`: {' and '.join(names)} hold the same bands in pixels of different sizes, and an "
+            f"image must hold each band once; leave out the files with larger pixels ({unneeded}), or pass the .SAFE "
+            "folder of the product instead"
+        )
     first = handles[holders[0]]
     places = {(handles[position].transform, handles[position].height, handles[position].width) for position in holders}
     if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
-        return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
+        rename = (
+            f", or name the band in it otherwise ({rename_commands([(found[holders[-1]][band], 'unused', names[-1])])})"
+        )
+        return DataError(
+            f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out"
+            f"{rename if handles[holders[-1]].count > 1 else ''}"
+        )
     return DataError(
         f"`{request.setting}`: {' and '.join(names)} hold the same bands of different areas, and an image must "
         f"hold each band once; join them into one file ({_mosaic_command(request, first, found[holders[0]], names)})"
     )
+
+
+def _coarser_files(handles: Sequence[OpenRaster], found: Sequence[Mapping[str, int]]) -> list[int]:
+    """Return the positions of the files all of whose bands are in other files, too, with smaller pixels."""
+
+    def finer_bands(coarse: OpenRaster) -> set[str]:
+        largest = 0.99 * abs(coarse.transform.determinant)  # for rounded sizes
+        return {
+            band
+            for handle, numbers in zip(handles, found, strict=True)
+            if handle.crs == coarse.crs and abs(handle.transform.determinant) < largest
+            for band in numbers
+        }
+
+    return [at for at, numbers in enumerate(found) if numbers and set(numbers) <= finer_bands(handles[at])]
 
 
 def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from floodseg.bands import MASK, Sensor, canonical_band, identify_band
+from floodseg.bands import MASK, Sensor, canonical_band, identify_band, names_scene_classes
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.raster.band_names import name_identities
@@ -141,23 +141,26 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
             f"{renaming}pass one DataArray"
         )
     variables = [dataset[name] for name in bands]
+    classes = [name for name in dataset.data_vars if sensor == "optical" and names_scene_classes(str(name))]
     stored = [(_nodata(argument, variable), _scaling(argument, variable)) for variable in variables]
     if any(str(other) != str(stored[0]) for other in stored):
         raise DataError(
             f"`{argument}`: the variables {', '.join(map(str, bands))} differ in nodata value, scale or offset; decode "
             f"them first (xarray.decode_cf({argument}))"
         )
-    sizes = [{dim: size for dim, size in variable.sizes.items() if size > 1} for variable in variables]
+    used = [*bands, *classes]
+    sizes = [{dim: size for dim, size in dataset[name].sizes.items() if size > 1} for name in used]
     if any(other != sizes[0] for other in sizes):
         raise DataError(
-            f"`{argument}`: the variables {', '.join(map(str, bands))} differ in dimensions; resample them to one grid"
+            f"`{argument}`: the variables {', '.join(map(str, used))} differ in dimensions; resample them to one grid"
         )
-    masks = {
-        name: (variable > 0).astype(variables[0].dtype)
-        for name, variable in dataset.data_vars.items()
-        if identify_band(str(name), "sar") == MASK
+    others = {
+        name: (variable > 0) for name, variable in dataset.data_vars.items() if identify_band(str(name), "sar") == MASK
     }
-    array = dataset[bands].assign(masks).to_array("band")
+    others |= {name: dataset[name].fillna(0) for name in classes}  # 0 is the class of no data
+    # in the type of the bands, since the type of the joined array tells how they are stored
+    others = {name: variable.astype(variables[0].dtype) for name, variable in others.items()}
+    array = dataset[bands].assign(others).to_array("band")
     array.attrs = {**variables[0].attrs, **array.attrs}
     array.encoding = dict(variables[0].encoding)
     return array

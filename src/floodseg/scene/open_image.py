@@ -159,7 +159,8 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             "tags, but all files of one image must be stored in the same way; rewrite them"
         )
     held = tuple(band for numbers in found for band in numbers)
-    level: ProductLevel | None = product_level(held, names) if classes is None else "L2A"
+    texts = [text for handle in handles for text in handle.descriptions if text]
+    level: ProductLevel | None = product_level(held, (*names, *texts)) if classes is None else "L2A"
     return Image(request, tuple(files), classes, held, level, next(iter(sources)), tuple(assumptions))
 
 

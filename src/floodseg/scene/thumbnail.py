@@ -21,8 +21,8 @@ _STRETCH = (2, 98)
 class ThumbnailScene(SceneView):
     """View of a scene that collects block means of the windows that are read.
 
-    A scene with radar is shown in grey (first radar channel). Any other scene is shown in true colour, or in grey
-    (first optical channel) if it lacks a visible band.
+    Pixels with radar are shown in grey (first radar channel), those with only optical data in true colour, or in grey
+    (first optical channel) if the scene lacks a visible band.
 
     Args:
         scene: scene to read.
@@ -73,8 +73,13 @@ class ThumbnailScene(SceneView):
 
     def picture(self) -> NDArray[np.float32]:
         """Return the brightness of the reduced scene from 0 to 1, (H, W) or (H, W, 3); NaN without valid pixels."""
-        if np.isfinite(self._sar).any():
-            return _stretched(self._sar)
+        radar, optical = _stretched(self._sar), self._optical_picture()
+        if optical.ndim == 3:
+            radar = radar[..., None]
+        return np.where(np.isnan(radar), optical, radar)
+
+    def _optical_picture(self) -> NDArray[np.float32]:
+        """Return the picture of the optical image alone; NaN without one."""
         if len(self._channels) == 3 and self.bands.optical_unit == "reflectance":
             colour: NDArray[np.float32] = np.clip(self._optical.transpose(1, 2, 0) * _BRIGHTNESS, 0, 1)
             return colour

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.typing import NDArray
 
 from floodseg.app.flags import as_flags
@@ -147,6 +148,9 @@ def test_an_unknown_level_is_taken_as_l1c_and_b8a_stands_in_for_b08(tmp_path: Pa
         (("B02",), "/L1C/S2A_MSIL2A_20240501T100559.SAFE", "L2A"),
         (("B02",), "282D_S2L2A.tif", "L2A"),
         (("B02",), "LC08_L2SP_196030.tif", "L2A"),
+        (("B02",), "LC08_L2SR_196030.tif", "L2A"),
+        (("B02",), "SR_B2", "L2A"),
+        (("B02",), "sr_band2", "L2A"),
         (("B02",), "HLS.S30.T33TVL.tif", "L2A"),
         (("B02",), "s2.tif", None),
         (("B02",), "HLSX.tif", None),
@@ -326,6 +330,32 @@ def test_band_scl_of_an_array(csmask: type[FakeCsmask]) -> None:
     assert scene.read(COMPLETE).optical_valid.all()
     assert "`optical`: its band SCL is not used, since it holds no classes 0 to 11" in scene.assumptions
     assert not csmask.made
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_variable_scl_of_a_dataset(kind: type[np.generic]) -> None:
+    """Its missing values are no data, in the dataset of bands as decoded and as stored."""
+    classes = np.full((SIDE, SIDE), 4, np.float32)
+    classes[:6], classes[6:9] = 9, np.nan
+    stored = np.full((SIDE, SIDE), 0.08 if kind is np.float32 else 800).astype(kind)
+    scaling = {} if kind is np.float32 else {"scale_factor": 1e-4}
+    dataset = xr.Dataset(dict.fromkeys(NDWI.optical, (("y", "x"), stored, scaling)) | {"SCL": (("y", "x"), classes)})
+    scene = ArrayScene(NDWI, optical=dataset, **ARRAYS)
+    scene.hide_scene_classes()
+    window = scene.read(COMPLETE)
+    assert np.array_equal(window.optical_valid, classes == 4)
+    np.testing.assert_allclose(window.optical[:, window.optical_valid], 0.08, rtol=1e-6)
+    with pytest.raises(DataError, match="B03, B08, SCL differ in dimensions"):
+        ArrayScene(NDWI, optical=dataset.assign(SCL=(("y2", "x2"), classes[::2, ::2])), **ARRAYS)
+
+
+def test_names_of_surface_reflectance_give_the_level_of_files_and_arrays(tmp_path: Path) -> None:
+    names = ("SR_B3", "SR_B5", "SR_B6")
+    stored = np.full((3, SIDE, SIDE), 10_000, np.uint16)
+    write_raster(tmp_path / "landsat.tif", stored, names=names)
+    opened = open_scene(SceneConfig(optical=(f"{tmp_path}/landsat.tif",)), NDWI)
+    array = ArrayScene(NDWI, optical=np.full((3, SIDE, SIDE), 0.08), optical_bands=names, **ARRAYS)
+    assert [scene.optical_source and scene.optical_source.level for scene in (opened, array)] == ["L2A", "L2A"]
 
 
 def test_a_search_is_quiet_unless_something_is_missing(
