@@ -8,9 +8,9 @@
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib import import_module
 from logging import getLogger
@@ -30,13 +30,12 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.context import area_windows, cropped
 from floodseg.inference.earlier_water import EarlierWater
 from floodseg.inference.notes import hidden_notes, log_missing_date, sensor_notes
+from floodseg.inference.strip_classifier import StripClassifier
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
-from floodseg.products.classify import classify
 from floodseg.products.folder import check_unfinished
 from floodseg.products.info import CollectionMember, ProductInfo
-from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
 from floodseg.products.writer import Addition, ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
@@ -167,7 +166,7 @@ def _map_and_write(
         if earlier_scene is not None:
             earlier_water = stack.enter_context(closing(EarlierWater(earlier_scene, area)))
             earlier_water.map(runtime, mapping, thresholds, progress=run.show_progress)
-        sink = _Classifier(layers, thresholds, writer.write, earlier_water)
+        sink = StripClassifier(layers, thresholds, writer.write, earlier_water)
         times = map_scene(recorded_scene, runtime, mapping, cropped(sink, area), progress=run.show_progress)
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
@@ -266,40 +265,6 @@ def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float |
     if not bands.sar:
         return by_set["optical"]
     return by_set["both"] if len(set(by_set.values())) == 1 else by_set
-
-
-@dataclass(slots=True)
-class _Classifier:
-    """Sink that classifies strips of probability, writes them and counts pixels."""
-
-    layers: Layers
-    thresholds: NDArray[np.float32]
-    write: Callable[[ProductStrip], None]
-    earlier_water: EarlierWater | None
-    outside: int = 0
-    """Number of pixels outside the area of interest."""
-    valid: int = 0
-    """Number of pixels that are not nodata."""
-    decided: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
-    """Number of pixels that are not nodata, by the validity code of the sensors that decide them."""
-    optical: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
-    """Number of pixels within the area of interest, by the code of ``SceneWindow.optical_codes``."""
-
-    def __call__(self, strip: ProbabilityStrip) -> None:
-        rows, width = strip.probability.shape
-        layers = self.layers.read(Window(strip.top, 0, rows, width))
-        water_before = None if self.earlier_water is None else self.earlier_water.read(strip.top, rows)
-        product = classify(strip, layers, self.thresholds, water_before)
-        self.outside += int((~layers.inside).sum())
-        valid = product.classes != NODATA
-        self.valid += int(valid.sum())
-        self.decided += np.bincount(strip.validity[valid], minlength=4)
-        self.optical += np.bincount(strip.optical[layers.inside], minlength=3)
-        self.write(product)
-
-    def sensor_shares(self) -> dict[str, float]:
-        """Return the shares of the valid pixels that radar alone, the optical image alone and both decide."""
-        return {name: float(self.decided[VALIDITY_CODES[name]] / self.valid) for name in ("sar", "optical", "both")}
 
 
 def _check_valid(valid: int, info: ProductInfo) -> None:
