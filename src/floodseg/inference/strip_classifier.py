@@ -32,6 +32,7 @@ class StripClassifier:
     """Number of pixels within the area of interest, by the code of ``SceneWindow.optical_codes``."""
 
     def __call__(self, strip: ProbabilityStrip) -> None:
+        """Classify a strip, count its pixels and pass it to ``write``."""
         rows, width = strip.probability.shape
         layers = self.layers.read(Window(strip.top, 0, rows, width))
         water_before = None if self.earlier_water is None else self.earlier_water.read(strip.top, rows)
