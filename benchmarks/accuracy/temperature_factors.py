@@ -3,8 +3,8 @@
     python -m benchmarks.accuracy.temperature_factors --chips CHIPS --runs runs/domains --seeds 0 1 2 --json FILE
 
 ``RUNS`` are the runs of :mod:`benchmarks.accuracy.leave_one_domain_out`, each scored on the chips that were left out.
-The shipped ``s2`` is scored on its validation chips of dfc24. ``spectral`` is stored with ``TRAINED`` times the fitted
-temperature.
+The shipped ``s2`` is scored on its validation chips of dfc24. The stored temperature of ``spectral`` is
+``TEMPERATURE_FACTOR`` times the fitted one.
 """
 
 from collections.abc import Iterable
@@ -29,9 +29,9 @@ from floodseg.evaluation.forward import forward
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.histograms import SensorHistograms
+from floodseg.training.validation import TEMPERATURE_FACTOR
 
 FACTORS = (1.0, 0.95, 0.92, 0.9, 0.8)
-TRAINED = 0.92
 app = App(help="Calibration errors by factor of the temperature.", default_parameter=Parameter(consume_multiple=True))
 
 
@@ -73,14 +73,14 @@ def temperature_factors(
     def left_out(name: str, seeds: Iterable[int]) -> list[_Scored]:
         return [_score(runs / f"without-{name}-{seed}", chips / name, "all") for seed in seeds]
 
-    shipped = [_score("s2", chips / "all", "valid", only="block")]
+    shipped = _score("s2", chips / "all", "valid", only="block")
     domains = {domain: left_out(domain, seeds) for domain in DOMAINS}
     blocks = {f"blocks-{number}": left_out(f"blocks-{number}", seeds[:BLOCK_SEEDS]) for number in range(BLOCK_SETS)}
     rows = []
     for factor in FACTORS:
         errors = {name: mean(each.ece(factor) for each in scored) for name, scored in (domains | blocks).items()}
         rows.append({
-            "factor": factor, "valid_blocks_of_s2": shipped[0].ece(factor), **errors,
+            "factor": factor, "valid_blocks_of_s2": shipped.ece(factor), **errors,
             "domains_left_out": mean(errors[name] for name in domains),
             "blocks_left_out": mean(errors[name] for name in blocks),
         })  # fmt: skip
@@ -96,7 +96,7 @@ def _score(name: str | Path, data: Path, split: str, *, only: str = "") -> _Scor
     for chip, batch in zip(chips.names, make_loader(chips, augment=None), strict=True):
         if chip.startswith(only):
             histograms.add(forward(model, batch), batch)
-    return _Scored(histograms.total(), model.decisions.optical.temperature / TRAINED)
+    return _Scored(histograms.total(), model.decisions.optical.temperature / TEMPERATURE_FACTOR)
 
 
 if __name__ == "__main__":

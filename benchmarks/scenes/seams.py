@@ -55,6 +55,7 @@ class ChipScene:
     bands: Bands
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    cloud_masks: tuple[str, ...] = ()
 
     @property
     def grid(self) -> GeoGrid:
@@ -64,7 +65,14 @@ class ChipScene:
     def read(self, window: Window) -> SceneWindow:
         """Return a window, which may extend beyond the bottom and right edge of the chip."""
         chip = self.chip
-        return SceneWindow(*(_cut(x, window) for x in (chip.sar, chip.optical, chip.sar_valid, chip.optical_valid)))
+        valid = _cut(chip.optical_valid, window)
+        return SceneWindow(
+            sar=_cut(chip.sar, window),
+            optical=_cut(chip.optical, window),
+            sar_valid=_cut(chip.sar_valid, window),
+            optical_valid=valid,
+            optical_hidden=np.zeros_like(valid),
+        )
 
     def close(self) -> None:
         """Do nothing: no file is open."""

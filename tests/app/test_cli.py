@@ -330,6 +330,13 @@ def test_a_closed_pipe_ends_a_command_without_a_message() -> None:
         assert (done.returncode, done.stderr) == (1, b"")
 
 
+def test_a_broken_pipe_other_than_standard_output_is_an_internal_error() -> None:
+    program = "from floodseg.app.exit_codes import run_and_exit\ndef fail(): raise BrokenPipeError\nrun_and_exit(fail)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
+
+
 def test_models_prints_parts_times_and_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models") == 0
     shown = capsys.readouterr().out

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import floodseg
 from floodseg.app import cli
 from floodseg.errors import ConfigError, DataError
+from floodseg.inference import context
 from floodseg.scene.clouds import hide_clouds
 from floodseg.scene.clouds.csmask import CSMASK_BANDS
 from scenes import CRS, ORIGIN, write_optical
@@ -25,7 +26,8 @@ ARRAYS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hide_clouds, "csmask_is_installed", lambda: False)
+    for module in (hide_clouds, context):
+        monkeypatch.setattr(module, "csmask_is_installed", lambda: False)
 
 
 @pytest.fixture

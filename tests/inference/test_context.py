@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 import floodseg
 from floodseg.config.fetch import DEFAULT_CONTEXT
-from floodseg.config.predict import MapConfig
-from floodseg.geo.grid import Window
-from floodseg.inference.context import context_of, cropped
+from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.inference import context
+from floodseg.inference.context import AreaWindows, area_windows, context_of, cropped
 from floodseg.inference.model_choice import SHIPPED_BY_SENSORS
 from floodseg.inference.predict import open_model_or_baseline
 from floodseg.products.strips import ProbabilityStrip
@@ -92,6 +93,32 @@ def test_context_is_half_the_overlap(model: str, overlap: int | None, context: i
     mapping = MapConfig(overlap=overlap)
     runtime, _ = open_model_or_baseline(model, mapping)
     assert context_of(runtime, mapping) == context
+
+
+@pytest.mark.parametrize(
+    ("installed", "method", "pixel", "searched"),
+    [
+        # 64 cells of 3 pixels around the mapped window, from a multiple of 3 to the end of the grid
+        (True, "auto", 10, (63, 96, 600 - 63, 562 + 192 - 96)),
+        (True, "csmask", 30, (192, 224, 432 + 64 - 192, 562 + 64 - 224)),
+        (True, "none", 10, (256, 288, 176, 274)),
+        (False, "auto", 10, (256, 288, 176, 274)),
+    ],
+)
+def test_clouds_are_searched_around_the_mapped_window(
+    installed: bool, method: str, pixel: int, searched: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "csmask_is_installed", lambda: installed)
+    grid = GeoGrid("EPSG:32632", (pixel, 0.0, 500_000.0, 0.0, -pixel, 5_000_000.0), 600, 1000)
+    left, top = 500_000 + 330 * pixel, 5_000_000 - 300 * pixel
+    box = shapely.box(left, top - 100 * pixel, left + 200 * pixel, top)
+    geopandas.GeoDataFrame(geometry=[box], crs=grid.crs).to_file(tmp_path / "area.gpkg")
+    config = PredictConfig(
+        scene=SceneConfig(optical=("s2.tif",), aoi=str(tmp_path / "area.gpkg"), cloud_mask=method), out_dir=tmp_path
+    )
+    runtime, _ = open_model_or_baseline("s2", config.mapping)
+    windows = area_windows(config, runtime, grid)
+    assert windows == AreaWindows(Window(*searched), Window(256, 288, 176, 274), Window(300, 330, 100, 200))
 
 
 def test_strips_are_cut_to_the_area() -> None:

@@ -61,7 +61,7 @@ def test_maps_of_both_levels_and_pixel_sizes_agree(model: str, tmp_path: Path) -
 @needs_s2
 @pytest.mark.skipif(not csmask_is_installed(), reason="the extra clouds is not installed")
 def test_clouds_of_an_area_are_those_of_the_scene(tmp_path: Path) -> None:
-    """Csmask sees the surroundings of an area. Without them it finds a fifth of the clouds here (bright sand)."""
+    """Csmask searches the surroundings of an area. Without them it finds a fifth of the clouds here (bright sand)."""
     image, first_column = _PAIRS / f"{_PLACE}_S2L2A.tif", 120
     with rasterio.open(image) as source:
         box = shapely.box(source.bounds.left + first_column * source.transform.a, *source.bounds[1:])

@@ -7,6 +7,8 @@ import pytest
 
 import floodseg
 from floodseg.config.predict import MapConfig
+from floodseg.models.checkpoint.zoo import shipped_models
+from floodseg.runtimes import select
 from floodseg.runtimes.fused import FusedRuntime
 from floodseg.runtimes.select import open_runtime
 from floodseg.runtimes.torch_runtime import TorchRuntime
@@ -42,3 +44,10 @@ def test_fused_runtime_agrees_with_the_multi_sensor_model_in_pytorch() -> None:
     valid = (sar_valid | optical_valid)[0]
     np.testing.assert_allclose(results[0][valid], results[1][valid], atol=1e-4)
     assert 0.05 < (results[0][valid] > 0.5).mean() < 0.95
+
+
+@pytest.mark.parametrize("name", [model.name for model in shipped_models()])
+def test_shipped_models_run_in_the_core_on_a_processor_without_bf16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "cpu_computes_bf16", lambda: False)
+    monkeypatch.setattr(select, "is_installed", lambda package: package == "openvino")
+    assert "openvino" in open_runtime(name, MapConfig()).name

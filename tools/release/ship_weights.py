@@ -33,9 +33,9 @@ from floodseg.training.records import validation_scores
 from floodseg.training.validation import calibrate
 
 FORMATS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
-    ("openvino", "int8"), ("openvino", "bf16"), ("onnx", "int8"), ("onnx", "fp32"),
+    ("openvino", "int8"), ("openvino", "fp32"), ("openvino", "bf16"), ("onnx", "int8"), ("onnx", "fp32"),
 )  # fmt: skip
-"""Exported files of each shipped model."""
+"""Exported files of each shipped model. OpenVINO in fp32 is for processors without bf16, if int8 is refused."""
 MAX_MB = 30.0
 """Largest size of all shipped weights together."""
 
@@ -92,6 +92,8 @@ def ship(
     save_folder(folder, model)
     parity: dict[str, Any] = {}
     for format, precision in FORMATS:
+        if (format, precision) == ("openvino", "fp32") and "openvino-int8" in parity:
+            continue
         path = folder / exported_file_name(format, precision)
         try:
             parity[path.stem] = export(

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import select
 import signal
 import sys
 import time
@@ -63,6 +64,8 @@ def run_and_exit(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:
+        if not _output_is_closed():
+            raise
         # what is left in the buffer would fail again at the end of Python
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -126,3 +129,10 @@ class _PrintableFormatter(logging.Formatter):
 def _fail(message: str, code: int) -> None:
     print(f"floodseg: error: {shortened(printable(redacted(as_flags(message))))}", file=sys.stderr)
     sys.exit(code)
+
+
+def _output_is_closed() -> bool:
+    """Return True if the reader of standard output has closed it."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are reported without being asked for
+    return bool(poll.poll(0))

@@ -84,7 +84,7 @@ class SharedScene(DepthOptions):
     classification, those of the classes 0, 1, 3, 8, 9 and 10."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML). Nothing outside is mapped or
-    counted; around it, only the context that the model needs is read."""
+    counted; around it, only the context is read that the model and the search for clouds need."""
     exclude: str | None = None
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
     areas. Its nodata pixels are not excluded."""

@@ -34,6 +34,10 @@ class Window:
     height: int
     width: int
 
+    def within(self, other: "Window") -> "Window":
+        """Return this window with rows and columns counted from the corner of another one."""
+        return Window(self.top - other.top, self.left - other.left, self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class GeoGrid:

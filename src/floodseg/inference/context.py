@@ -1,6 +1,7 @@
-"""Context of an area of interest: pixels around it that are read, and that are cut off its map."""
+"""Context of an area of interest: pixels around it that are read, and that its map does not contain."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,42 +17,50 @@ from floodseg.scene.clouds.csmask import csmask_is_installed
 from floodseg.scene.layers.layers import aoi_window
 
 _CLOUD_CELLS = 64
-"""Cells of the cloud mask around an area that csmask needs for nearly the clouds of the complete image."""
+"""Cells of the cloud mask around an area that csmask searches. In 282D, an area then has the clouds of the complete
+image, and a fifth of them without these cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaWindows:
+    """Windows of a grid for an area of interest. Each contains the next one."""
+
+    searched: Window
+    """The part that is searched for clouds."""
+    mapped: Window
+    """The part that the model maps: the area and its context."""
+    area: Window
 
 
 def context_of(runtime: Runtime | ClassicalMethod, config: MapConfig) -> int:
-    """Return the number of pixels around an area that the model needs for its map; baselines need none."""
+    """Return the number of pixels around an area that have an effect on its map; baselines need none."""
     return overlap_of(runtime, config) // 2 if isinstance(runtime, Runtime) else 0
 
 
-def _context_of_clouds(runtime: Runtime | ClassicalMethod, method: str, grid: GeoGrid) -> int:
-    """Return the number of pixels around an area that csmask needs; 0 if it is not used."""
-    searched = runtime.bands.optical and method in ("auto", "csmask") and csmask_is_installed()
-    return _CLOUD_CELLS * cell_side(grid) if searched else 0
+def area_windows(config: PredictConfig, runtime: Runtime | ClassicalMethod, grid: GeoGrid) -> AreaWindows | None:
+    """Return the windows of a grid for the area of interest; None without one.
 
-
-def area_windows(
-    config: PredictConfig, runtime: Runtime | ClassicalMethod, grid: GeoGrid
-) -> tuple[Window, Window] | tuple[None, None]:
-    """Return the window of a grid that is read for the area of interest, and the area as a window of the former.
-
-    The window has the context of the model and of the search for clouds, or ends where the grid ends. It starts at
-    multiples of ``STRIDE`` and of the cells of the cloud mask, so that the area is mapped as in a map of the complete
-    grid. Both are None without an area of interest.
+    The mapped window ends ``context_of`` pixels beyond the area, or where the grid ends. It starts at multiples of
+    ``STRIDE``, so that the area is mapped as in a map of the complete grid.
     """
     area = aoi_window(config.scene, grid)
     if area is None:
-        return None, None
-    clouds = _context_of_clouds(runtime, config.scene.cloud_mask, grid)
-    context = max(context_of(runtime, config.mapping), clouds)
+        return None
+    mapped = searched = _extended(area, context_of(runtime, config.mapping), grid, STRIDE)
+    if runtime.bands.optical and config.scene.cloud_mask in ("auto", "csmask") and csmask_is_installed():
+        side = cell_side(grid)
+        searched = _extended(mapped, _CLOUD_CELLS * side, grid, side)
+    return AreaWindows(searched, mapped, area)
+
+
+def _extended(window: Window, context: int, grid: GeoGrid, step: int) -> Window:
+    """Return a window with the context around it, as far as the grid has it; it starts at multiples of ``step``."""
     if not context:
-        return area, Window(0, 0, area.height, area.width)
-    step = STRIDE * cell_side(grid) if clouds else STRIDE
-    top, left = (max(start - context, 0) // step * step for start in (area.top, area.left))
-    bottom = min(area.top + area.height + context, grid.height)
-    right = min(area.left + area.width + context, grid.width)
-    inner = Window(area.top - top, area.left - left, area.height, area.width)
-    return Window(top, left, bottom - top, right - left), inner
+        return window
+    top, left = (max(start - context, 0) // step * step for start in (window.top, window.left))
+    bottom = min(window.top + window.height + context, grid.height)
+    right = min(window.left + window.width + context, grid.width)
+    return Window(top, left, bottom - top, right - left)
 
 
 def cropped(sink: Callable[[ProbabilityStrip], None], area: Window) -> Callable[[ProbabilityStrip], None]:

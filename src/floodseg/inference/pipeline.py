@@ -27,7 +27,7 @@ from floodseg.config.depth import DepthOptions
 from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.inference.context import area_windows, cropped
+from floodseg.inference.context import AreaWindows, area_windows, cropped
 from floodseg.inference.earlier_water import EarlierWater
 from floodseg.inference.notes import hidden_notes, log_missing_date, sensor_notes
 from floodseg.inference.strip_classifier import StripClassifier
@@ -103,16 +103,18 @@ def predict_files(
     files = config.scene
     with ExitStack() as stack:
         grid = reference_grid(files, runtime.bands) if files.aoi is not None else None
-        window, area = area_windows(config, runtime, grid) if grid is not None else (None, None)
-        scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
-        _check_georeference(files, scene.grid)
-        hide_clouds(scene, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
+        windows = area_windows(config, runtime, grid) if grid is not None else None
+        searched = None if windows is None else windows.searched
+        opened = stack.enter_context(closing(open_scene(files, runtime.bands, searched)))
+        _check_georeference(files, opened.grid)
+        hide_clouds(opened, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
+        scene: Scene = CroppedScene(opened, windows.mapped.within(windows.searched)) if windows else opened
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
         images = [sensor for sensor in SENSORS if getattr(files, sensor)]
         run = _Run(config, runtime, images, model, model_choice, member, overwrite, show_progress)
-        return _map_and_write(run, scene, earlier_scene, area, start_time)
+        return _map_and_write(run, scene, earlier_scene, windows, start_time)
 
 
 def predict_arrays(
@@ -131,25 +133,27 @@ def predict_arrays(
     ``config.scene`` has the layers and the date, but no images; ``images`` are the sensors of the scene.
     """
     start_time = time.monotonic()
-    window, area = area_windows(config, runtime, scene.grid)
+    windows = area_windows(config, runtime, scene.grid)
     check_unfinished(config.out_dir, overwrite=overwrite)
     if isinstance(scene, BaseScene):
         method, threads = config.scene.cloud_mask, config.mapping.thread_count
-        hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
-    if window is not None:
-        scene = CroppedScene(scene, window)
+        searched = None if windows is None else windows.searched
+        hide_clouds(scene, method, searched, threads=threads, show_progress=show_progress)
+    if windows is not None:
+        scene = CroppedScene(scene, windows.mapped)
     run = _Run(config, runtime, images, model, model_choice, None, overwrite, show_progress)
-    return _map_and_write(run, scene, None, area, start_time)
+    return _map_and_write(run, scene, None, windows, start_time)
 
 
 def _map_and_write(
-    run: _Run, scene: Scene, earlier_scene: Scene | None, area: Window | None, start_time: float
+    run: _Run, scene: Scene, earlier_scene: Scene | None, windows: AreaWindows | None, start_time: float
 ) -> dict[str, Any]:
-    """Map an open scene, and the earlier radar image if any, and write the products of ``area``, by default all."""
+    """Map an open scene, and the earlier radar image if any, and write the products of the area, by default all."""
     config, mapping, runtime = run.config, run.config.mapping, run.runtime_or_baseline
     if not isinstance(runtime, Runtime):
         scene = runtime.view(scene)
-    area = area or Window(0, 0, scene.grid.height, scene.grid.width)
+    complete = Window(0, 0, scene.grid.height, scene.grid.width)
+    area = complete if windows is None else windows.area.within(windows.mapped)
     mapped = CroppedScene(scene, area)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, mapped.grid)))

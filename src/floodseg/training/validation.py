@@ -21,7 +21,7 @@ from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.models.networks.spectral import SpectralNet
 
-_TEMPERATURE_FACTOR = 0.92
+TEMPERATURE_FACTOR = 0.92
 """Factor of the fitted temperature of ``spectral`` (:func:`_calibrate_spectral`)."""
 
 
@@ -127,7 +127,7 @@ def _calibrate_spectral(
     """
     network.offset.add_(_histograms(model, loader, processes, withheld=None).total().fit_offset())
     calibrated = _histograms(model, loader, processes, withheld=None)
-    decision = Decision(0.5, _TEMPERATURE_FACTOR * calibrated.total().fit_temperature())
+    decision = Decision(0.5, TEMPERATURE_FACTOR * calibrated.total().fit_temperature())
     model.decisions = Decisions(sar=decision, optical=decision, both=decision)
     return counts_at_decisions(calibrated, model.decisions)
 
