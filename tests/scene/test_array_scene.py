@@ -71,15 +71,13 @@ def test_labelled_arrays_define_bands_and_grid(order: tuple[str, ...]) -> None:
     assert np.array_equal(window.optical, optical_values())
 
 
-def test_clouds_nodata_and_impossible_values_are_invalid() -> None:
+def test_nodata_and_impossible_values_are_invalid() -> None:
     optical = labelled(optical_values(), list(L1C_BANDS))
     optical.attrs["_FillValue"] = -9.0
     optical.values[:, 0, 0] = -9
     optical.values[5, 1, 1] = 99
-    clouds = np.zeros((48, 40), np.bool_)
-    clouds[10:20] = True
-    window = ArrayScene(Bands((), L1C_BANDS), optical=optical, cloud_mask=clouds).read(COMPLETE)
-    expected = clouds.copy()
+    window = ArrayScene(Bands((), L1C_BANDS), optical=optical).read(COMPLETE)
+    expected = np.zeros((48, 40), np.bool_)
     expected[0, 0] = expected[1, 1] = True
     assert np.array_equal(~window.optical_valid, expected)
     assert not window.optical[:, expected].any()
@@ -127,11 +125,6 @@ def test_lazy_array_is_read_by_windows() -> None:
         ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "13 bands, but 4 names"),
         ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
         ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
-        ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
-        (
-            {"sar": sar_values(), "cloud_mask": np.zeros((48, 40))},
-            "`cloud_mask`: has no effect without an optical array",
-        ),
         ({"sar": sar_values(), "crs": "EPSG:32633"}, "without a transform"),
         ({"sar": sar_values(), "crs": "EPSG:1", "transform": TRANSFORM}, "is not known"),
         ({"sar": sar_values(), "transform": (9, 3, 0, 3, -9, 0)}, "is rotated, sheared or without area; resample"),
@@ -303,13 +296,15 @@ def test_encoding_of_decoded_values_is_not_applied_again() -> None:
     assert window.sar_valid.all()
 
 
-def test_masked_array_and_masked_clouds() -> None:
+def test_masked_array_and_masked_scene_classification() -> None:
     hidden = water_disc()
     values = np.where(hidden, np.float32(-24), sar_values())
     sar = np.ma.masked_array(values, np.broadcast_to(hidden, values.shape))
     clear = np.broadcast_to(np.arange(40) != 5, (48, 40))
-    clouds = np.ma.masked_array(np.ones((48, 40), np.uint8), clear)
-    window = ArrayScene(BOTH, sar, optical_values(), cloud_mask=clouds).read(COMPLETE)
+    optical = np.ma.concatenate([optical_values(), np.ma.masked_array(np.full((1, 48, 40), 9, np.float32), clear)])
+    scene = ArrayScene(BOTH, sar, optical, optical_bands=[*L1C_BANDS, "SCL"])
+    scene.hide_scene_classes()
+    window = scene.read(COMPLETE)
     assert np.array_equal(window.sar_valid, ~hidden)
     assert not window.sar[:, hidden].any()
     assert np.array_equal(window.optical_valid, clear)

@@ -10,10 +10,9 @@ from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.scene.array_scene import ArrayScene
 from floodseg.scene.cloud_mask import MaskSource, mask_kind
 from floodseg.scene.file_scene import FileScene, open_scene
-from scenes import optical_values, sar_values, write_optical, write_raster, write_sar
+from scenes import optical_values, write_optical, write_raster, write_sar
 
 GREEN_NIR = Bands((), ("B03", "B08"))
 BOTH = Bands(("VV", "VH"), ("B03", "B08"))
@@ -52,7 +51,7 @@ def open_masked(folder: Path, mask: Path) -> FileScene:
 )
 def test_kinds_of_values(values: list[float], kind: str) -> None:
     parts = [np.array([value]) for value in values]
-    assert mask_kind(MaskSource(), parts) == kind
+    assert mask_kind(MaskSource("a.tif"), parts) == kind
 
 
 @pytest.mark.parametrize("values", [range(101), [0, 12, 40], [0.25, 0.75], [0, 1, 255, 256], [0, 1024, 4096]])
@@ -63,10 +62,8 @@ def test_values_of_neither_kind_are_refused(values: list[float]) -> None:
 
 @pytest.mark.parametrize("values", [[0, 2], [2], [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]])
 def test_classes_up_to_3_are_refused(values: list[float]) -> None:
-    with pytest.raises(
-        DataError, match=r"; if all values but 0 hide .* cloud_mask > 0; if it is an SCL, pass np\.isin"
-    ):
-        mask_kind(MaskSource(), [np.array(values)])
+    with pytest.raises(DataError, match=r"; if all values but 0 hide .*\(> \(read 1\) 0\).*; if it is an SCL, make"):
+        mask_kind(MaskSource("a.tif"), [np.array(values)])
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 255])
@@ -81,6 +78,7 @@ def test_classes_of_a_cloud_mask_are_refused_and_used_once_the_advice_is_followe
     path = write_raster(tmp_path / "label.tif", classes[None], nodata=nodata)
     with pytest.raises(DataError, match="if all values but 0 hide the ground, make a mask of it") as caught:
         open_masked(tmp_path, path)
+    assert highest < 4 or "label.tif: is read as an SCL, but is 0, no data in an SCL, at " in str(caught.value)
     own, scl = str(caught.value).split("; if it is an SCL, ")
     follow(own)
     assert np.array_equal(open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid, classes == 0)
@@ -119,6 +117,49 @@ def test_bits_of_clouds_are_refused_and_used_once_the_advice_is_followed(
     follow(str(caught.value).partition(f"if it is {name}")[2])
     valid = open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid
     assert np.array_equal(valid, ~np.isin(values, clouds))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "nodata"),
+    [
+        ("Fmask of HLS", (0, 64), None),
+        ("Fmask of HLS", (0, 192), 255),
+        ("Fmask of HLS", (0, 32), None),
+        ("Fmask of HLS", (64,), None),
+        ("QA_PIXEL of Landsat", (21824,), None),
+    ],
+)
+def test_bits_of_clear_ground_are_refused_and_used_once_the_advice_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, values: tuple[int, ...], nodata: int | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_optical(tmp_path / "s2.tif")
+    path = write_raster(tmp_path / "bits.tif", np.resize(np.array(values, np.uint16), (1, 48, 40)), nodata=nodata)
+    with pytest.raises(DataError, match=f"if it is {name}") as caught:
+        open_masked(tmp_path, path)
+    follow(str(caught.value).partition(f"if it is {name}")[2])
+    assert open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid.all()
+
+
+@pytest.mark.parametrize(("values", "filler"), [((0, 64), 255), ((0, 1), 255)])
+def test_filler_of_a_mask_of_one_value_is_found(values: tuple[int, ...], filler: int) -> None:
+    with pytest.raises(DataError, match=f"; if {filler} means no data, declare it as the nodata value"):
+        mask_kind(MaskSource("a.tif"), [np.array([*values, filler])])
+
+
+def test_mask_of_one_value_that_may_be_fmask_is_used_once_the_advice_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_optical(tmp_path / "s2.tif")
+    mask = np.where(np.arange(40) < 9, 128, 0).astype(np.uint8)[None].repeat(48, axis=0)
+    path = write_raster(tmp_path / "mask.tif", mask[None])
+    with pytest.raises(
+        DataError, match="except 0 and 128, and may be a mask, or Fmask of HLS without clouds"
+    ) as caught:
+        open_masked(tmp_path, path)
+    follow(str(caught.value))
+    assert np.array_equal(open_masked(tmp_path, tmp_path / "clouds.tif").read(COMPLETE).optical_valid, mask == 0)
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 255])
@@ -197,7 +238,7 @@ def test_mask_that_hides_all_pixels_with_data_is_refused(tmp_path: Path) -> None
     mask = np.zeros((48, 40), np.uint8)
     mask[30:] = 9
     path = write_raster(tmp_path / "scl.tif", mask[None])
-    with pytest.raises(DataError, match="as classes of SCL, all are no data or clouds"):
+    with pytest.raises(DataError, match=r"as classes of SCL, all are no data or clouds\); if 0 means"):
         open_masked(tmp_path, path)
     mask[47, 39] = 4
     write_raster(tmp_path / "scl.tif", mask[None])
@@ -212,18 +253,3 @@ def test_mask_over_an_optical_image_without_data_is_no_error(tmp_path: Path) -> 
         sar=(str(tmp_path / "s1.tif"),), optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "clouds.tif")
     )
     assert not open_scene(config, BOTH).read(COMPLETE).optical_valid.any()
-
-
-def test_masks_of_arrays() -> None:
-    optical = optical_values()[[2, 7]]
-    opened = ArrayScene(BOTH, sar_values(), optical, cloud_mask=CLASSES)
-    window = opened.read(COMPLETE)
-    assert np.array_equal(~window.optical_valid, np.isin(CLASSES, HIDDEN))
-    assert window.sar_valid.all()
-    assert any("`cloud_mask`: its values are taken as the classes" in note for note in opened.assumptions)
-    with pytest.raises(DataError, match=r"`cloud_mask`: holds values from 0 to 0\.99.*; if .* pass cloud_mask > 0\.5"):
-        ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.arange(48 * 40).reshape(48, 40) % 100 / 100)
-    with pytest.raises(
-        DataError, match=r"`cloud_mask`: hides every pixel.*pass cloud_mask == 0, else set `cloud_mask=none`"
-    ):
-        ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.ones((48, 40), np.bool_))

@@ -123,17 +123,10 @@ def labelled(values: NDArray[np.float32], grid: GeoGrid) -> xr.DataArray:
 @pytest.mark.parametrize(("rows", "columns"), FLIPS)
 def test_arrays_are_read_north_up(rows: bool, columns: bool) -> None:
     radar, optical = sar_values(50, 45), optical_values(50, 45, bands=2)
-    clouds = np.zeros((1, 50, 45), np.float32)
-    clouds[:, 30:, 20:] = 1
-    expected = ArrayScene(BOTH, radar, optical, crs=CRS, transform=GRID.transform, cloud_mask=clouds)
+    expected = ArrayScene(BOTH, radar, optical, crs=CRS, transform=GRID.transform)
     stored = GRID.reversed(rows=rows, columns=columns)
-    by_transform = ArrayScene(
-        BOTH, stored.flip(radar), stored.flip(optical), crs=CRS, transform=stored.transform,
-        cloud_mask=stored.flip(clouds),
-    )  # fmt: skip
-    by_coordinates = ArrayScene(
-        BOTH, labelled(stored.flip(radar), stored), labelled(optical, GRID), cloud_mask=labelled(clouds, GRID)
-    )
+    by_transform = ArrayScene(BOTH, stored.flip(radar), stored.flip(optical), crs=CRS, transform=stored.transform)
+    by_coordinates = ArrayScene(BOTH, labelled(stored.flip(radar), stored), labelled(optical, GRID))
     for scene in (by_transform, by_coordinates):
         assert scene.product_grid == stored
         assert_same_windows(scene, expected)

@@ -108,6 +108,30 @@ def test_files_of_one_band_in_two_pixel_sizes_are_no_tiles(tmp_path: Path, monke
     np.testing.assert_allclose(scene(GREEN_NIR, *fine, coarse[1]).read(COMPLETE).optical, stored / 1e4, rtol=1e-6)
 
 
+def test_files_of_two_areas_in_two_pixel_sizes_are_joined_with_the_smaller_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored = np.round(optical_values()[[2, 7]] * 1e4).astype(np.uint16)
+    first = write_raster(tmp_path / "a.tif", stored, names=GREEN_NIR.optical)
+    beside = (ORIGIN[0] + 400, ORIGIN[1])
+    second = write_raster(tmp_path / "b.tif", stored[:, ::2, ::2], names=GREEN_NIR.optical, pixel=20.0, origin=beside)
+    message = refusal(GREEN_NIR, first, second)
+    assert "a.tif and " in message
+    assert "hold the same bands of different areas" in message
+    follow(message)
+    reflectance = scene(GREEN_NIR, tmp_path / "optical.vrt").read(Window(0, 0, 48, 80)).optical
+    np.testing.assert_allclose(reflectance[:, :, :40], stored / 1e4, rtol=1e-6)
+    np.testing.assert_allclose(reflectance[:, ::2, 40::2], stored[:, ::2, ::2] / 1e4, rtol=1e-6)
+
+
+def test_coarse_file_of_the_area_of_several_tiles_is_left_out(tmp_path: Path) -> None:
+    stored = np.round(optical_values()[[2, 7]] * 1e4).astype(np.uint16)
+    tiles = write_tiles(tmp_path, stored, names=GREEN_NIR.optical)
+    coarse = write_raster(tmp_path / "20m.tif", stored[:, ::2, ::2], names=GREEN_NIR.optical, pixel=20.0)
+    assert f"leave out the files with larger pixels ({coarse})" in refusal(GREEN_NIR, *tiles, coarse)
+
+
 def test_band_that_two_stacks_hold_can_be_named_otherwise_in_one(tmp_path: Path) -> None:
     stored = np.round(optical_values()[[2, 7, 11]] * 1e4).astype(np.uint16)
     first = write_raster(tmp_path / "10m.tif", stored[:2], names=("B03", "B08"))

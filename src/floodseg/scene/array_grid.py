@@ -6,7 +6,8 @@ from typing import Any
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform
 from floodseg.geo.warp import same_crs
-from floodseg.scene.labelled_array import ArrayImage, crs_text
+from floodseg.scene.array_coordinates import crs_text
+from floodseg.scene.labelled_array import ArrayImage
 
 
 def common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence[float] | None) -> GeoGrid:

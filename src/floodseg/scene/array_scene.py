@@ -34,7 +34,7 @@ from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.array_grid import common_grid
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
-from floodseg.scene.cloud_mask import MaskSource, are_scene_classes, array_mask, hidden_pixels, kind_note, mask_values
+from floodseg.scene.cloud_mask import are_scene_classes, hidden_pixels, kind_note
 from floodseg.scene.image_bands import check_array_order, landsat_names, ndwi_remark
 from floodseg.scene.labelled_array import ArrayImage, array_image
 from floodseg.scene.unit_checks import sample_windows
@@ -55,8 +55,6 @@ class ArrayScene(BaseScene):
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
         sar_units: unit of ``sar``. Linear power, and amplitude (its square root), are converted to dB.
-        cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
-            classification (SCL).
 
     A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
     the same grid.
@@ -75,12 +73,11 @@ class ArrayScene(BaseScene):
         crs: Any = None,
         transform: Sequence[float] | None = None,
         sar_units: SarUnits = "db",
-        cloud_mask: Any = None,
     ) -> None:
         super().__init__(bands)
         self._sar_units = sar_units
         self._images: dict[str, ArrayImage] = {}
-        """Images by sensor, and the cloud mask."""
+        """Images by sensor."""
         self._channels: dict[Sensor, list[int]] = {}
         self._edges: dict[Sensor, EdgeZeros] = {}
         self._lock = threading.Lock()
@@ -90,8 +87,6 @@ class ArrayScene(BaseScene):
             self._add("optical", optical, bands.optical, optical_bands)
         if not self._images:
             raise DataError("no image to map; pass `sar`, `optical` or both")
-        if cloud_mask is not None:
-            self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
         self._set_grids(common_grid(self._images, crs, transform))
         for name, image in self._images.items():
             if image.transform is None or transform is not None:
@@ -100,11 +95,6 @@ class ArrayScene(BaseScene):
             check_array_order(self._images["optical"])
         for sensor in self._channels:
             self._check_values(sensor)
-        if cloud_mask is not None and "optical" not in self._channels:
-            raise DataError("`cloud_mask`: has no effect without an optical array; leave it out")
-        if cloud_mask is not None:
-            mask, kind = array_mask(self._images["cloud_mask"])
-            self._hide_by_mask(MaskSource(), kind, lambda window: mask_values(mask, window))
 
     def close(self) -> None:
         """Do nothing, since no file is open."""
@@ -123,7 +113,8 @@ class ArrayScene(BaseScene):
         held = tuple(name for name in image.names if name is not None and name not in (MASK, OTHER))
         if not held:
             held = tuple(self.bands.optical)  # taken by order
-        return OpticalSource("`optical`", held, product_level(held, [*filter(None, image.labels)]), self._open_bands)
+        level = product_level(held, [*filter(None, image.labels)])
+        return OpticalSource("`optical`", held, level, self._open_bands, "set hidden pixels of `optical` to NaN")
 
     def hide_scene_classes(self) -> None:
         """Hide the clouds that a band SCL (Sentinel-2 scene classification) of the optical array marks, if it has one.
@@ -135,13 +126,14 @@ class ArrayScene(BaseScene):
         number = next((number for number, label in enumerate(labels) if names_scene_classes(label)), None)
         if image is None or number is None or self.bands.optical_unit != "reflectance":
             return
-        classes = replace(image, pixels=image.pixels[number : number + 1], names=(OTHER,), labels=())
+        nodata = None if image.nodata == 0 else image.nodata  # 0 is the class of no data
+        classes = replace(image, pixels=image.pixels[number : number + 1], names=(OTHER,), labels=(), nodata=nodata)
 
         def clouds(window: Window) -> Mask:
-            return hidden_pixels("classes", *mask_values(classes, window))
+            return hidden_pixels("classes", *_band_values(classes, window))
 
-        parts = (mask_values(classes, window) for window in blocks(*classes.shape[1:]))
-        if all(are_scene_classes(values[~missing], classes.nodata) for values, missing in parts):
+        parts = (_band_values(classes, window) for window in blocks(*classes.shape[1:]))
+        if all(are_scene_classes(values[~missing], nodata) for values, missing in parts):
             self.hide(clouds, "its scene classification", kind_note("`optical`", "classes") or "")
         else:
             self.add_note("`optical`: its band SCL is not used, since it holds no classes 0 to 11")
@@ -263,3 +255,11 @@ class ArrayScene(BaseScene):
         sample = sample_windows(self.grid.height, self.grid.width, lambda window: self._sample(sensor, names, window))
         note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
         self.add_note(note and f"`{sensor}`: {note}")
+
+
+def _band_values(band: ArrayImage, window: Window) -> tuple[Values, Mask]:
+    """Return the values of an image of one band inside a window and the pixels without a value, (H, W) each."""
+    stored, masked = band.read(window)
+    values = stored[0].astype(np.float32)
+    missing: Mask = np.isnan(values) | (values == band.nodata if band.nodata is not None else False)
+    return values, missing if masked is None else missing | masked[0]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from floodseg.bands import Bands, ProductLevel, Sensor
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.cloud_mask import MaskKind, MaskSource, check_mask, hidden_pixels, kind_note
 from floodseg.scene.pixel_counts import PixelCounts
 from floodseg.scene.scene import Scene, SceneWindow
 
@@ -29,6 +28,8 @@ class OpticalSource:
     """Level of the product, None if unknown."""
     open_bands: Callable[[tuple[str, ...]], Scene]
     """Opens a scene of these bands on the same grid, without a mask. It needs no closing."""
+    mask_advice: str = "set `cloud_mask` to a mask"
+    """Advice to use a mask of one's own, for messages."""
 
 
 class BaseScene:
@@ -104,25 +105,6 @@ class BaseScene:
 
     def _set_grids(self, product_grid: GeoGrid) -> None:
         self.product_grid, self.grid = product_grid, product_grid.north_up
-
-    def _hide_by_mask(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Values, Mask]]) -> None:
-        """Make optical pixels invalid where a mask hides them.
-
-        Args:
-            source: origin of the mask.
-            kind: its kind.
-            read: returns its values inside a window of the grid, and the pixels without a value, (H, W) each.
-
-        Raises:
-            DataError: the values of the mask do not fit its kind, or it hides all optical pixels.
-        """
-
-        def clouds(window: Window) -> Mask:
-            return hidden_pixels(kind, *read(window))
-
-        self.add_note(kind_note(source.name, kind))
-        check_mask(source, kind, self.grid, lambda window: self._read_sensor("optical", window)[1], read)
-        self.hide(clouds, source.name)
 
     def _masked(self, window: Window) -> Mask:
         """Return the pixels that a mask hides, (H, W)."""

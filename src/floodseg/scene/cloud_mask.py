@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,6 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
 from floodseg.messages import percent
-from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.safe import CLOUD_CLASSES
 
 MaskKind = Literal["mask", "classes"]
@@ -30,6 +29,8 @@ _QA_PIXEL_BITS = 0b11110
 """Bits of dilated cloud, cirrus, cloud and cloud shadow in the Landsat band QA_PIXEL."""
 _FMASK_BITS = 0b1010
 """Bits of cloud and cloud shadow in the HLS band Fmask."""
+_CLEAR_FMASK_VALUES = range(16, 256, 16)
+"""Values of Fmask in which only bits 4 to 7 (snow, water and level of aerosol) are set."""
 _MAX_NO_DATA = 0.1
 """Largest share of the pixels with optical data that may be no data in a scene classification."""
 _SAMPLE_WINDOWS, _SAMPLE_SIDE = 25, 64
@@ -43,38 +44,25 @@ pixels."""
 class MaskSource:
     """Origin of a cloud mask, for messages."""
 
-    file: str | None = None
-    """None for an array."""
+    file: str
     declares_nodata: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name of the mask."""
-        return self.file or "`cloud_mask`"
 
     def new_mask(self, operator: str, number: float) -> str:
         """Return the advice to make a mask from the comparison of the values with a number."""
-        if self.file is None:
-            return f"pass cloud_mask {operator} {number:g}"
         # an inverted mask has values everywhere
         return self._rio_calc(f"({operator} (read 1) {number:g})", keep_nodata=operator != "==")
 
     def mask_of_bits(self, bits: int) -> str:
         """Return the advice to make a mask of the pixels in which any of some bits is set."""
-        if self.file is None:
-            return f"pass (cloud_mask & {bits}) != 0"
         # 100, since 1 is the nodata value of QA_PIXEL, and 255 that of Fmask
         return self._rio_calc(f'(* 100 (!= (& (read 1 1 "uint16") {bits}) 0))', keep_nodata=True)
 
     def mask_of_classes(self) -> str:
         """Return the advice to make a mask from a scene classification."""
-        if self.file is None:
-            return f"pass np.isin(cloud_mask, {tuple(CLOUD_CLASSES)})"
         equal = " ".join(f"(== (read 1) {code})" for code in CLOUD_CLASSES)
         return self._rio_calc(f"(+ {equal})", keep_nodata=False)  # its nodata value is the class 0
 
     def _rio_calc(self, expression: str, *, keep_nodata: bool) -> str:
-        assert self.file is not None
         # rio calc cannot write masked values without a nodata value
         masked = "--masked" if self.declares_nodata and keep_nodata else "--not-masked"
         command = ["rio", "calc", expression, "--dtype", "float32", masked, self.file, "clouds.tif"]
@@ -82,8 +70,6 @@ class MaskSource:
 
     def without(self, value: float) -> str:
         """Return the advice to make a value mean no data."""
-        if self.file is None:
-            return f"pass np.where(cloud_mask == {value:g}, 0, cloud_mask)"
         command = ["rio", "edit-info", "--nodata", f"{value:g}", self.file]
         return f"declare it as the nodata value ({shlex.join(command)})"
 
@@ -107,73 +93,75 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
     if found.issubset(range(_HIGHEST_OF_OTHER_CLASSES + 1)):
         values = ", ".join(f"{value:g}" for value in sorted(found))
         raise DataError(
-            f"{source.name}: holds the values {values}, which may be classes of clouds and shadows, of which 0 is "
-            f"clear, or the lowest classes of SCL, of which 0 is no data; {_two_readings(source)}"
+            f"{source.file}: holds the values {values}, which may be classes of clouds and shadows, of which 0 is "
+            f"clear, or the lowest classes of SCL, of which 0 is no data; {_advice_on_classes(source)}"
+        )
+    if _may_be_clear_fmask(found):
+        raise DataError(
+            f"{source.file}: holds no values except 0 and {max(found):g}, and may be a mask, or Fmask of HLS without "
+            f"clouds; if all values but 0 hide the ground, {source.new_mask('>', 0)}; "
+            f"{_advice_on_bits(source, max(found))}"
         )
     raise DataError(
-        f"{source.name}: holds values from {min(found):g} to {max(found):g}, which are neither a mask (0 where the "
+        f"{source.file}: holds values from {min(found):g} to {max(found):g}, which are neither a mask (0 where the "
         "ground is visible, one other value elsewhere) nor the classes 0 to 11 of SCL; "
-        f"{_readings(source, found)}"
+        f"{_advice_on_numbers(source, found)}"
     )
 
 
 def _kind_of(values: set[float]) -> MaskKind | None:
     highest = max(values, default=0)
+    if _may_be_clear_fmask(values):
+        return None
     if (len(values - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or values.issubset(QA60_VALUES):
         return "mask"
     is_scl = highest > _HIGHEST_OF_OTHER_CLASSES and values.issubset(range(HIGHEST_SCENE_CLASS + 1))
     return "classes" if is_scl else None
 
 
-def _two_readings(source: MaskSource) -> str:
-    """Return the advice on small whole numbers."""
+def _may_be_clear_fmask(values: set[float]) -> bool:
+    """Return True if the only value but 0 has only bits of Fmask that hide no ground."""
+    others = values - {0.0}
+    return len(others) == 1 and others.issubset(_CLEAR_FMASK_VALUES)
+
+
+def _advice_on_classes(source: MaskSource) -> str:
+    """Return the advice on small whole numbers, which may be classes of two kinds."""
     return (
         f"if all values but 0 hide the ground, {source.new_mask('>', 0)}; if it is an SCL, {source.mask_of_classes()}"
     )
 
 
-def _readings(source: MaskSource, found: set[float]) -> str:
+def _advice_on_numbers(source: MaskSource, found: set[float]) -> str:
     """Return the advice on values that are neither a mask nor classes."""
     lowest, highest = min(found), max(found)
     odd = [value for value in found if value < 0 or value > _HIGHEST_PERCENT]
     if len(odd) == 1:
         others = found - {odd[0]}
-        if _kind_of(others) is not None or others.issubset(range(HIGHEST_SCENE_CLASS + 1)):
+        is_known = _kind_of(others) is not None or _may_be_clear_fmask(others)
+        if is_known or others.issubset(range(HIGHEST_SCENE_CLASS + 1)):
             return f"if {odd[0]:g} means no data, {source.without(odd[0])}"
     advice = []
     if highest <= _HIGHEST_PERCENT:
         half = 0.5 if highest <= 1 else _HIGHEST_PERCENT / 2
         advice.append(f"if it is the probability of clouds, {source.new_mask('>', half)}")
-    if lowest >= 0 and all(value.is_integer() for value in found):
-        if highest > _HIGHEST_BYTE:
-            advice.append(
-                f"if it is QA_PIXEL of Landsat (bits 1 to 4: clouds, shadows), {source.mask_of_bits(_QA_PIXEL_BITS)}"
-            )
-        elif highest > _HIGHEST_PERCENT or len(found) <= _MANY_VALUES:
-            advice.append(f"if it is Fmask of HLS (bits 1 and 3: clouds, shadows), {source.mask_of_bits(_FMASK_BITS)}")
+    is_whole = lowest >= 0 and all(value.is_integer() for value in found)
+    if is_whole and (highest > _HIGHEST_PERCENT or len(found) <= _MANY_VALUES):
+        advice.append(_advice_on_bits(source, highest))
     return "; ".join(advice) or "make such a mask of it"
+
+
+def _advice_on_bits(source: MaskSource, highest: float) -> str:
+    """Return the advice on whole numbers whose bits are flags; ``highest`` is the largest of them."""
+    if highest > _HIGHEST_BYTE:
+        return f"if it is QA_PIXEL of Landsat (bits 1 to 4: clouds, shadows), {source.mask_of_bits(_QA_PIXEL_BITS)}"
+    return f"if it is Fmask of HLS (bits 1 and 3: clouds, shadows), {source.mask_of_bits(_FMASK_BITS)}"
 
 
 def are_scene_classes(values: NDArray[np.generic], nodata: float | None) -> bool:
     """Return True if all values but nodata are classes of the Sentinel-2 scene classification."""
     codes = [*range(HIGHEST_SCENE_CLASS + 1), *([] if nodata is None else [nodata])]
     return bool(np.isin(values, codes).all())
-
-
-def array_mask(clouds: ArrayImage) -> tuple[ArrayImage, MaskKind]:
-    """Return a mask in memory and its kind, which its values tell; errors are those of ``mask_kind``."""
-    parts = (mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
-    kind = mask_kind(MaskSource(), (values[~missing] for values, missing in parts))
-    # 0 is the class of no data
-    return (replace(clouds, nodata=None) if kind == "classes" and clouds.nodata == 0 else clouds), kind
-
-
-def mask_values(clouds: ArrayImage, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
-    stored, masked = clouds.read(window)
-    values = stored[0].astype(np.float32)
-    missing: NDArray[np.bool_] = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    return values, missing if masked is None else missing | masked[0]
 
 
 def hidden_pixels(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -211,16 +199,21 @@ def check_mask(
     """
     if kind == "classes":
         _check_class_of_no_data(source, grid, read_valid, read_mask)
-    has_image = False
+    has_image, highest = False, 0.0
     for window in blocks(grid.height, grid.width):
         valid = read_valid(window)
-        if (valid & ~hidden_pixels(kind, *read_mask(window))).any():
+        values, missing = read_mask(window)
+        if (valid & ~hidden_pixels(kind, values, missing)).any():
             return
         has_image = has_image or bool(valid.any())
+        highest = max(highest, float(values.max(where=~missing, initial=0)))
     if has_image:
-        values = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
+        bits = ""
+        if highest > _HIGHEST_BYTE and highest not in QA60_VALUES:
+            bits = f"{_advice_on_bits(source, highest)}; "
+        reason = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
         raise DataError(
-            f"{source.name}: hides every pixel of the optical image ({values}); if 0 means clouds in it, "
+            f"{source.file}: hides every pixel of the optical image ({reason}); {bits}if 0 means clouds in it, "
             f"{source.new_mask('==', 0)}, else set `cloud_mask=none` if the sky is clear, or use "
             "another optical image or radar alone"
         )
@@ -241,6 +234,6 @@ def _check_class_of_no_data(
         zeros += int(np.count_nonzero(valid & ~missing & (values == 0)))
     if zeros > _MAX_NO_DATA * pixels:
         raise DataError(
-            f"{source.name}: holds values from 0 to 11 as an SCL, but is 0, no data in an SCL, at "
-            f"{percent(zeros / pixels)} of the pixels with optical data; {_two_readings(source)}"
+            f"{source.file}: is read as an SCL, but is 0, no data in an SCL, at {percent(zeros / pixels)} of the "
+            f"pixels with optical data; {_advice_on_classes(source)}"
         )

@@ -10,6 +10,7 @@ from floodseg.config.predict import SceneConfig, layer_file
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
+from floodseg.scene.cloud_mask import check_mask, hidden_pixels, kind_note
 from floodseg.scene.image import Image, ImageRequest, WarpedFile
 from floodseg.scene.image_bands import check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
@@ -128,7 +129,9 @@ class FileScene(BaseScene):
             block = file.read(window)
             return block.values[0], block.missing
 
-        self._hide_by_mask(source, kind, read)
+        self.add_note(kind_note(name, kind))
+        check_mask(source, kind, self.grid, lambda window: self._read_sensor("optical", window)[1], read)
+        self.hide(lambda window: hidden_pixels(kind, *read(window)), name)
 
     def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         images = self._images[sensor]

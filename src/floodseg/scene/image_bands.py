@@ -1,8 +1,13 @@
 """Bands of the files of one image, found by their names, by the files' names or by their order."""
 
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.transform import array_bounds
 
 from floodseg.bands import (
     L1C_BANDS,
@@ -32,6 +37,10 @@ from floodseg.scene.session import OpenRaster, Session
 
 _NOT_IN_HLS_L30 = frozenset({"B08", "B8A", "B12"})
 """Numbers that no band of HLS L30 has."""
+_SAME_SIZE = 0.99
+"""Smallest ratio of the areas of two pixels that may be equal but for rounding."""
+_SAME_AREA = 0.5
+"""Smallest share of the extent of a file that finer files of the same area cover."""
 
 
 def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
@@ -189,50 +198,67 @@ def _repeated_band(
             f"image must hold each band once; leave out the files with larger pixels ({unneeded}), or pass the .SAFE "
             "folder of the product instead"
         )
-    first = handles[holders[0]]
     places = {(handles[position].transform, handles[position].height, handles[position].width) for position in holders}
     if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
-        rename = (
-            f", or name the band in it otherwise ({rename_commands([(found[holders[-1]][band], 'unused', names[-1])])})"
-        )
+        rename = ""
+        if handles[holders[-1]].count > 1:
+            command = rename_commands([(found[holders[-1]][band], "unused", names[-1])])
+            rename = f", or name the band in it otherwise ({command})"
         return DataError(
-            f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out"
-            f"{rename if handles[holders[-1]].count > 1 else ''}"
+            f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out{rename}"
         )
+    tiles = [handles[position] for position in holders]
     return DataError(
         f"`{request.setting}`: {' and '.join(names)} hold the same bands of different areas, and an image must "
-        f"hold each band once; join them into one file ({_mosaic_command(request, first, found[holders[0]], names)})"
+        f"hold each band once; join them into one file ({_mosaic_command(request, tiles, found[holders[0]], names)})"
     )
 
 
 def _coarser_files(handles: Sequence[OpenRaster], found: Sequence[Mapping[str, int]]) -> list[int]:
-    """Return the positions of the files all of whose bands are in other files, too, with smaller pixels."""
+    """Return the positions of the files all of whose bands are in other files of their area with smaller pixels."""
 
     def finer_bands(coarse: OpenRaster) -> set[str]:
-        largest = 0.99 * abs(coarse.transform.determinant)  # for rounded sizes
-        return {
-            band
-            for handle, numbers in zip(handles, found, strict=True)
-            if handle.crs == coarse.crs and abs(handle.transform.determinant) < largest
-            for band in numbers
-        }
+        largest = _SAME_SIZE * abs(coarse.transform.determinant)
+        covered: dict[str, float] = defaultdict(float)
+        for handle, numbers in zip(handles, found, strict=True):
+            if handle.crs == coarse.crs and abs(handle.transform.determinant) < largest:
+                for band in numbers:
+                    covered[band] += _covered_share(coarse, handle)
+        return {band for band, share in covered.items() if share > _SAME_AREA}
 
     return [at for at, numbers in enumerate(found) if numbers and set(numbers) <= finer_bands(handles[at])]
 
 
-def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:
-    """Return the command that joins tiles to a VRT whose bands are found.
+def _covered_share(raster: OpenRaster, other: OpenRaster) -> float:
+    """Return the share of a raster's extent that another covers."""
+    (low, high), (other_low, other_high) = _corners(raster), _corners(other)
+    sides = np.minimum(high, other_high) - np.maximum(low, other_low)
+    return float(np.prod(np.maximum(sides, 0)) / np.prod(high - low))
+
+
+def _corners(raster: OpenRaster) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest coordinates (x, y) of a raster."""
+    left, bottom, right, top = array_bounds(raster.height, raster.width, raster.transform)
+    return np.minimum([left, bottom], [right, top]), np.maximum([left, bottom], [right, top])  # a grid may be reversed
+
+
+def _mosaic_command(
+    request: ImageRequest, tiles: Sequence[OpenRaster], numbers: Mapping[str, int], files: Sequence[str]
+) -> str:
+    """Return the command that joins tiles to a VRT whose bands are found, with the smallest of their pixels.
 
     GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands that are
     found by their order, or names them again.
     """
+    first = tiles[0]
+    sizes = [abs(tile.transform.determinant) for tile in tiles]
+    resolution = ["-resolution", "highest"] if min(sizes) < _SAME_SIZE * max(sizes) else []
     needed = {source: numbers[source] for source in source_bands(request.bands, numbers).values()}
     if (mask := mask_band(first)) is not None:
         needed["dataMask"] = mask
     target = f"{next(iter(needed)) if first.count == 1 else request.sensor}.vrt"
-    command = shlex.join(
-        ["gdalbuildvrt", *(part for number in needed.values() for part in ("-b", str(number))), target, *files]
-    )
+    selection = [part for number in needed.values() for part in ("-b", str(number))]
+    command = shlex.join(["gdalbuildvrt", *resolution, *selection, target, *files])
     if first.count == 1 or tuple(needed) in (SAR_BANDS, L1C_BANDS, L2A_BANDS):
         return command
     renames = rename_commands((number, band, target) for number, band in enumerate(needed, start=1))

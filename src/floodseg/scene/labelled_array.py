@@ -9,21 +9,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from floodseg.bands import MASK, Sensor, canonical_band, identify_band, names_scene_classes
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.raster.band_names import name_identities
+from floodseg.scene.array_coordinates import array_crs, array_transform
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
 _TIME_DIMS = ("time", "t", "date", "datetime")
 _MOST_BANDS = 16
 """Largest number of bands of an image. A last axis of at most this length is taken for bands."""
-_MAX_UNEVENNESS = 0.01
-"""Largest deviation of coordinates from equal spacing, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,8 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
         argument: name of the array in messages.
         array: a numpy array (C, H, W) or (H, W), also masked, or a labelled array with dimensions named y and x (or lat
             and lon) in any order and a time axis of at most one time, or a dataset with a variable for each band.
-        sensor: sensor of the band names in the band coordinate, ``long_name`` or the dataset; None for a mask.
+        sensor: sensor of the band names in the band coordinate, ``long_name`` or the dataset; None if they are taken by
+            order.
 
     Raises:
         DataError: other dimensions, several times, or numbers that are not real.
@@ -98,8 +96,8 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     return ArrayImage(
         array,
         names,
-        _crs(argument, array),
-        _transform(argument, array),
+        array_crs(argument, array),
+        array_transform(argument, array),
         _nodata(argument, array),
         scale,
         offset,
@@ -151,19 +149,27 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     used = [*bands, *classes]
     sizes = [{dim: size for dim, size in dataset[name].sizes.items() if size > 1} for name in used]
     if any(other != sizes[0] for other in sizes):
+        without = f", or leave {', '.join(map(str, classes))} out ({argument}.drop_vars({classes}))" if classes else ""
         raise DataError(
             f"`{argument}`: the variables {', '.join(map(str, used))} differ in dimensions; resample them to one grid"
+            f"{without}"
         )
+    # in the type of the bands, since the type of the joined array shows how they are stored
     others = {
-        name: (variable > 0) for name, variable in dataset.data_vars.items() if identify_band(str(name), "sar") == MASK
+        name: (_without_gaps(argument, variable) if name in classes else variable > 0).astype(variables[0].dtype)
+        for name, variable in dataset.data_vars.items()
+        if name in classes or identify_band(str(name), "sar") == MASK
     }
-    others |= {name: dataset[name].fillna(0) for name in classes}  # 0 is the class of no data
-    # in the type of the bands, since the type of the joined array tells how they are stored
-    others = {name: variable.astype(variables[0].dtype) for name, variable in others.items()}
     array = dataset[bands].assign(others).to_array("band")
     array.attrs = {**variables[0].attrs, **array.attrs}
     array.encoding = dict(variables[0].encoding)
     return array
+
+
+def _without_gaps(argument: str, classes: Any) -> Any:
+    """Return a scene classification (SCL) with 0, its class of no data, where it has no value."""
+    nodata = _nodata(argument, classes)
+    return classes.fillna(0) if nodata is None else classes.where(classes != nodata, 0).fillna(0)
 
 
 def _transposed(argument: str, array: Any) -> Any:
@@ -248,56 +254,3 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], t
         return (None,) * count, (None,) * count
     texts = tuple(label if isinstance(label, str) else None for label in labels)
     return name_identities(texts, sensor), texts
-
-
-def _crs(argument: str, array: Any) -> str | None:
-    reference = _grid_mapping(array)
-    for crs in (reference.get("crs_wkt"), reference.get("spatial_ref"), array.attrs.get("crs")):
-        if crs:
-            return crs_text(argument, crs)
-    return None
-
-
-def crs_text(argument: str, crs: Any) -> str:
-    """Return a coordinate system as text; ``crs`` is an EPSG number, text, or an object of pyproj or rasterio."""
-    try:
-        return str(CRS.from_user_input(crs).to_string())
-    except CRSError as error:
-        raise DataError(
-            f"`{argument}`: its coordinate system {crs!r} is not known ({error}); use an authority code or WKT"
-        ) from error
-
-
-def _grid_mapping(array: Any) -> Mapping[str, Any]:
-    """Return the attributes of the coordinate that describes the map grid, by the conventions of CF and rioxarray."""
-    name = array.attrs.get("grid_mapping") or getattr(array, "encoding", {}).get("grid_mapping") or "spatial_ref"
-    found: Mapping[str, Any] = array.coords[name].attrs if name in array.coords else {}
-    return found
-
-
-def _transform(argument: str, array: Any) -> Transform | None:
-    _, rows, columns = array.dims
-    if rows in array.coords and columns in array.coords:
-        horizontal = _axis_step(argument, str(columns), np.asarray(array.coords[columns], dtype=np.float64))
-        vertical = _axis_step(argument, str(rows), np.asarray(array.coords[rows], dtype=np.float64))
-        if horizontal is not None and vertical is not None:
-            return horizontal[0], 0.0, horizontal[1], 0.0, vertical[0], vertical[1]
-    numbers = str(_grid_mapping(array).get("GeoTransform", "")).split()
-    if len(numbers) != 6:
-        return None
-    c, a, b, f, d, e = map(float, numbers)
-    return a, b, c, d, e, f
-
-
-def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float] | None:
-    """Return the step and the outer edge of the first pixel along an axis of pixel centres; None for a single pixel."""
-    if len(coordinates) < 2:
-        return None
-    step = (coordinates[-1] - coordinates[0]) / (len(coordinates) - 1)
-    straight = coordinates[0] + step * np.arange(len(coordinates))
-    if step == 0 or not np.abs(coordinates - straight).max() <= _MAX_UNEVENNESS * abs(step):
-        remedy = "resample the array to a grid"
-        if np.ptp(coordinates) > 180 and np.abs(coordinates).max() <= 180:
-            remedy = f"across the 180th meridian, assign coordinates that go on beyond 180 ({argument}.{dim} % 360)"
-        raise DataError(f"`{argument}`: the coordinates along {dim} are not evenly spaced; {remedy}")
-    return float(step), float(coordinates[0] - step / 2)

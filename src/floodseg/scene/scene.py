@@ -13,8 +13,9 @@ from floodseg.bands import Bands
 from floodseg.geo.grid import GeoGrid, Window
 
 OPTICAL_CLEAR = 1
+"""Code of the pixels with optical data that no cloud mask hides."""
 OPTICAL_HIDDEN = 2
-"""Codes of pixels with optical data, by the cloud mask."""
+"""Code of the pixels with optical data that a cloud mask hides."""
 
 
 @dataclass(frozen=True, slots=True)

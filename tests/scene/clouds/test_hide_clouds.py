@@ -309,6 +309,17 @@ def test_arrays(named: bool) -> None:
     assert any(note.startswith("`optical`: pixels as bright as cloud") for note in scene.assumptions)
 
 
+def test_advice_for_arrays_without_the_bands_is_no_mask(csmask: type[FakeCsmask]) -> None:
+    scene = ArrayScene(NDWI, optical=image(NDWI.optical), optical_bands=NDWI.optical, **ARRAYS)
+    with pytest.raises(DataError, match="or set hidden pixels of `optical` to NaN, or set `cloud_mask=none`"):
+        hide_clouds(scene, "csmask")
+    hide_clouds(scene, "auto")
+    assert scene.assumptions[-1].endswith(
+        "add these bands, or set hidden pixels of `optical` to NaN, or set `cloud_mask=none` if the sky is clear"
+    )
+    assert not csmask.made
+
+
 def test_band_scl_of_an_array(csmask: type[FakeCsmask]) -> None:
     bands = (*CSMASK_BANDS, "SCL")
     values = image(bands)
@@ -345,8 +356,36 @@ def test_variable_scl_of_a_dataset(kind: type[np.generic]) -> None:
     window = scene.read(COMPLETE)
     assert np.array_equal(window.optical_valid, classes == 4)
     np.testing.assert_allclose(window.optical[:, window.optical_valid], 0.08, rtol=1e-6)
-    with pytest.raises(DataError, match="B03, B08, SCL differ in dimensions"):
-        ArrayScene(NDWI, optical=dataset.assign(SCL=(("y2", "x2"), classes[::2, ::2])), **ARRAYS)
+    coarse = dataset.assign(SCL=(("y2", "x2"), classes[::2, ::2]))
+    with pytest.raises(DataError, match="B03, B08, SCL differ in dimensions") as refused:
+        ArrayScene(NDWI, optical=coarse, **ARRAYS)
+    advice = "resample them to one grid, or leave SCL out (optical.drop_vars(['SCL']))"
+    assert str(refused.value).endswith(f"; {advice}")
+    scene = ArrayScene(NDWI, optical=coarse.drop_vars(["SCL"]), **ARRAYS)
+    assert scene.read(COMPLETE).optical_valid.all()
+
+
+@pytest.mark.parametrize("nodata_of_bands", [None, 0, 65535])
+def test_class_of_no_data_in_labelled_arrays(nodata_of_bands: int | None) -> None:
+    """The nodata value of the bands is not that of the SCL, and a Dataset may declare one for the SCL."""
+    classes = np.full((SIDE, SIDE), 4, np.uint8)
+    classes[:6], classes[6:9] = 9, 0
+    attributes = {"scale_factor": 1e-4} | ({} if nodata_of_bands is None else {"_FillValue": nodata_of_bands})
+    stored = np.full((SIDE, SIDE), 800, np.uint16)
+    bands = dict.fromkeys(NDWI.optical, (("y", "x"), stored, attributes))
+    joined = xr.DataArray(
+        np.stack([stored, stored, classes]),
+        dims=("band", "y", "x"), coords={"band": [*NDWI.optical, "SCL"]}, attrs=attributes,
+    )  # fmt: skip
+    datasets = [
+        xr.Dataset(bands | {"SCL": (("y", "x"), np.where(classes == 0, nodata, classes), {"_FillValue": nodata})})
+        for nodata in (0, 255)
+    ]
+    for optical in (joined, *datasets):
+        scene = ArrayScene(NDWI, optical=optical, **ARRAYS)
+        scene.hide_scene_classes()
+        assert scene.cloud_masks == ("its scene classification",)
+        assert np.array_equal(scene.read(COMPLETE).optical_valid, classes == 4)
 
 
 def test_names_of_surface_reflectance_give_the_level_of_files_and_arrays(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def hide_clouds(
     if method == "csmask" and lacking:
         raise DataError(
             f"`cloud_mask=csmask`: {source.name} lacks {', '.join(lacking)}; use an image with "
-            f"{', '.join(CSMASK_BANDS)}, or set `cloud_mask` to a mask, or set `cloud_mask=none`"
+            f"{', '.join(CSMASK_BANDS)}, or {source.mask_advice}, or set `cloud_mask=none`"
         )
     if not lacking and csmask_is_installed():
         bands = tuple(_image_band(source, band) for band in CSMASK_BANDS)
@@ -86,7 +86,7 @@ def hide_clouds(
         _warn(
             scene,
             f"{source.name}: clouds are not hidden, since the image lacks {' and '.join(missing)}; add these bands, or "
-            "set `cloud_mask` to a mask, or set `cloud_mask=none` if the sky is clear",
+            f"{source.mask_advice}, or set `cloud_mask=none` if the sky is clear",
         )
     else:
         mask = _search(scene, source, BrightPixels(), area, threads, show_progress)
