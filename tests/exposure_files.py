@@ -1,5 +1,6 @@
 """Maps and layers of a few pixels for the tests of the exposure."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,21 @@ def write_shapes(path: Path, shapes: Sequence[Any], crs: str | None, **columns: 
             path, shapely.to_wkb(np.array(shapes, dtype=object)), values, list(columns),
             geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown", crs=crs, driver="GPKG",
         )  # fmt: skip
+    return str(path)
+
+
+def write_geojson(path: Path, shapes: Sequence[Any], **columns: Sequence[Any]) -> str:
+    """Write features in UTM to a GeoJSON file, which may hold any kinds of geometry, and none (None)."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {name: column[number] for name, column in columns.items()},
+            "geometry": None if shape is None else shapely.geometry.mapping(shape),
+        }
+        for number, shape in enumerate(shapes)
+    ]
+    crs = {"type": "name", "properties": {"name": UTM.replace("EPSG:", "urn:ogc:def:crs:EPSG::")}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}), encoding="utf-8")
     return str(path)
 
 

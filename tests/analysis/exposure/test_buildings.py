@@ -8,7 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from exposure_files import CORNER, UTM, box, exposed, figure, utm, write_map, write_raster, write_shapes
+from exposure_files import CORNER, UTM, box, exposed, figure, utm, write_geojson, write_map, write_raster, write_shapes
 from floodseg.errors import DataError
 
 M2_PER_HA = 1e4
@@ -107,6 +107,14 @@ def test_buildings_by_their_deepest_water(tmp_path: Path) -> None:
     buildings = write_shapes(tmp_path / "b.gpkg", shapes, UTM)
     found = figure(exposed(flood, tmp_path, buildings=buildings, depth=depth), "buildings")
     assert found.by_depth == (1, 1, 1, 0, 1, 1)
+
+
+def test_features_without_polygon_are_noted(tmp_path: Path) -> None:
+    shapes = [box(5, 5, 25, 25), None, shapely.Polygon(), shapely.Point(CORNER)]
+    path = write_geojson(tmp_path / "b.geojson", shapes)
+    result = exposed(half_flooded(tmp_path), tmp_path, buildings=path)
+    assert figure(result, "buildings").total == 1
+    assert f"`buildings={path}`: 3 of 4 features have no polygon and are left out" in result.document["assumptions"]
 
 
 def test_overlapping_regions_count_a_building_once_in_the_total(tmp_path: Path) -> None:

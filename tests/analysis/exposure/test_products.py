@@ -131,8 +131,23 @@ def test_a_map_without_date_has_no_item_until_it_is_given(tmp_path: Path) -> Non
     result = exposed(flood, tmp_path, population=people)
     assert not (result.out_dir / "item.json").exists()
     assert any("`datetime`: the time of the map is unknown" in note for note in result.document["assumptions"])
-    exposed(flood, tmp_path, population=people, datetime="2024-11-01T06:30Z")
+    result = exposed(flood, tmp_path, population=people, datetime="2024-11-01T06:30Z")
     assert (result.out_dir / "item.json").exists()
+    assert not any("`datetime" in note for note in result.document["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("2024-11-01", "`datetime`: the time of day of the map is unknown, and 00:00 UTC is written"),
+        ("2024-11-01T06:30", "`datetime=2024-11-01T06:30`: has no time zone and is taken as UTC"),
+    ],
+)
+def test_a_date_without_time_or_zone_is_noted(text: str, note: str, tmp_path: Path) -> None:
+    flood = write_map(tmp_path / "flood.tif", np.ones((4, 4)), utm(10))
+    people = write_raster(tmp_path / "p.tif", np.ones((4, 4)), UTM, utm(10))
+    notes = exposed(flood, tmp_path, population=people, datetime=text).document["assumptions"]
+    assert sum(each.startswith(note) for each in notes) == 1
 
 
 def test_open_water_is_noted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from exposure_files import CORNER, UTM, box, exposed, figure, line, utm, write_map, write_shapes
+from exposure_files import CORNER, UTM, box, exposed, figure, line, utm, write_geojson, write_map, write_shapes
 from floodseg.errors import ConfigError, DataError
 
 GEOD = pyproj.Geod(ellps="WGS84")
@@ -64,11 +64,28 @@ def test_lengths_by_class(column: str, tmp_path: Path) -> None:
     settings = {"road_class": "kind"} if column == "kind" else {}
     result = exposed(half_flooded(tmp_path), tmp_path, roads=roads, **settings)
     names = [item.name for item in result.items]
-    assert names == ["roads", "roads: primary", "roads: track", "roads: unclassified"]
+    assert names == ["roads", "roads: primary", "roads: track", "roads: class unknown"]
     assert [figure(result, name).affected for name in names] == pytest.approx([0.99, 0.89, 0, 0.1], rel=1e-3)
     assert result.document["layers"]["roads"]["class_column"] == column
     total = sum(figure(result, name).total for name in names[1:])
     assert figure(result, "roads").total == pytest.approx(total, rel=1e-12)
+
+
+def test_roads_without_class_are_apart_from_the_class_unclassified_of_openstreetmap(tmp_path: Path) -> None:
+    lines = [line((0, 500), (600, 500)), line((0, 600), (300, 600)), line((0, 700), (100, 700))]
+    roads = write_shapes(tmp_path / "r.gpkg", lines, UTM, highway=["unclassified", None, " "])
+    result = exposed(half_flooded(tmp_path), tmp_path, roads=roads)
+    assert figure(result, "roads: unclassified").total == pytest.approx(0.6, rel=1e-3)
+    assert figure(result, "roads: class unknown").total == pytest.approx(0.4, rel=1e-3)
+
+
+def test_features_that_are_no_lines_are_noted(tmp_path: Path) -> None:
+    lines = [line((0, 500), (600, 500)), box(0, 0, 50, 50), None]
+    path = write_geojson(tmp_path / "r.geojson", lines)
+    result = exposed(half_flooded(tmp_path), tmp_path, roads=path)
+    assert figure(result, "roads").total == pytest.approx(0.6, rel=1e-3)
+    note = f"`roads={path}`: 2 of 3 features have no line and are left out"
+    assert note in result.document["assumptions"]
 
 
 def test_roads_in_regions_are_cut_at_their_borders(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def count_buildings(
     grid = observed.grid
     place = Placement(features.layer.crs, grid)
     numbers, hectares = (np.zeros((len(zones.names), observed.codes)) for _ in range(2))
+    unusable = 0
     for chunk in features.chunks(grid):
+        unusable += len(chunk.unusable)
         shapes = _on_map(areal(place(chunk.shapes)), grid)
         covered = _covered_pixels(shapes, observed)
         centres = shapely.centroid(shapes)
@@ -73,7 +75,7 @@ def count_buildings(
         Item("buildings", "buildings", "number", make_figures(numbers.sum(1), numbers)),
         Item("buildings", "building footprints", "ha", make_figures(hectares.sum(1), hectares)),
     )
-    return LayerResult(items, facts={"features": features.count})
+    return LayerResult(items, features.left_out(unusable), {"features": features.count})
 
 
 def _on_map(shapes: Shapes, grid: GeoGrid) -> Shapes:

@@ -4,6 +4,7 @@ Each entry has the quantity, its unit, the total in the area and the affected pa
 """
 
 from collections.abc import Mapping
+from datetime import datetime, time
 from pathlib import PurePath
 from typing import Any
 
@@ -34,11 +35,11 @@ _OUTSIDE = (
 
 def document(run: Run, seconds: float) -> dict[str, Any]:
     """Return the content of ``exposure.json``."""
-    time = run.acquisition.time.isoformat().replace("+00:00", "Z") if run.acquisition else None
+    acquired = run.acquisition.time.isoformat().replace("+00:00", "Z") if run.acquisition else None
     grid = run.observed.grid
     return {
         "map": {
-            "file": PurePath(run.flood).name, "datetime": time, "licence": run.map_tags.get("TIFFTAG_COPYRIGHT"),
+            "file": PurePath(run.flood).name, "datetime": acquired, "licence": run.map_tags.get("TIFFTAG_COPYRIGHT"),
             "grid": {
                 "crs": grid.crs, "transform": list(grid.transform), "height": grid.height, "width": grid.width,
             },
@@ -46,9 +47,11 @@ def document(run: Run, seconds: float) -> dict[str, Any]:
         "area": "union of the regions within the map" if run.zones.regions else "extent of the map",
         "consequences": _consequences(run, 0),
         "regions": [
-            {"name": name, "consequences": _consequences(run, number)}
-            for number, name in enumerate(run.zones.names)
-            if number
+            {
+                "name": run.zones.names[number], "feature": run.zones.numbers[number],
+                "share_on_map": run.zones.shares[number], "consequences": _consequences(run, number),
+            }
+            for number in range(1, len(run.zones.names))
         ],
         "layers": {layer: _layer(run, layer) for layer in run.sources},
         "assumptions": [redacted(note) for note in notes(run)],
@@ -60,14 +63,23 @@ def document(run: Run, seconds: float) -> dict[str, Any]:
 
 def notes(run: Run) -> list[str]:
     """Return what a reader of the figures has to know, one sentence each."""
-    found = [note for result in run.results.values() for note in result.notes]
+    found = [*run.zones.notes, *(note for result in run.results.values() for note in result.notes)]
     if not run.knows_permanent_water:
         found.append(_NO_PERMANENT_WATER)
     if not run.zones.regions and run.has_area_of_interest:
         found.append(_OUTSIDE)
+    return [*found, *_time_notes(run), *sources.notes(run.sources), LOWER_BOUND]
+
+
+def _time_notes(run: Run) -> list[str]:
     if run.acquisition is None:
-        found.append("`datetime`: the time of the map is unknown, so there is no item.json; set it to get one")
-    return [*found, *sources.notes(run.sources), LOWER_BOUND]
+        return ["`datetime`: the time of the map is unknown, so there is no item.json; set it to get one"]
+    setting, acquired = run.config.datetime, run.acquisition.time
+    if acquired.time() == time():
+        return ["`datetime`: the time of day of the map is unknown, and 00:00 UTC is written; set it with its time"]
+    if setting is not None and datetime.fromisoformat(setting.strip()).tzinfo is None:
+        return [f"`datetime={setting}`: has no time zone and is taken as UTC; end it with Z, or with its zone (+02:00)"]
+    return []
 
 
 def _layer(run: Run, layer: str) -> dict[str, Any]:

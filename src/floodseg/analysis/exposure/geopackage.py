@@ -17,7 +17,7 @@ from floodseg.products.geopackage import GEOMETRY, write_styles
 from floodseg.products.styles import zone_style
 
 ZONES, TABLE = "exposure_zones", "exposure"
-_NUMBERS = ("total_in_area", "affected", "not_seen", "affected_or_not_seen", "not_affected")
+_NUMBERS = ("total_in_area", "affected", "not_seen", "affected_or_not_seen", "not_affected", "region_share_on_map")
 _VERSION = "1.2"
 """GeoPackage version; older software warns about later ones."""
 
@@ -25,11 +25,14 @@ _VERSION = "1.2"
 def write_geopackage(path: Path, run: Run, rows: Sequence[Row]) -> None:
     """Write the layer ``exposure_zones``, in the map's coordinate system, and the table ``exposure``.
 
-    A zone has the columns ``name``, and for each quantity its total, the affected and the not seen part. Classes of
-    roads and of depth are in the table only. QGIS shows the zones as outlines, labelled with their first quantity.
+    A zone has the columns ``name``, ``feature`` (number of the region in its file), ``share_on_map``, and for each
+    quantity its total, the affected and the not seen part. Classes of roads and of depth are in the table only. QGIS
+    shows the zones as outlines, labelled with their first quantity.
     """
     shapes = [_in_coordinates(shape, run.observed.grid) for shape in run.zones.pixels]
     columns: dict[str, NDArray[Any]] = {"name": np.array(run.zones.names, dtype=object)}
+    columns["feature"] = np.array([number or 0 for number in run.zones.numbers])
+    columns["share_on_map"] = np.array(run.zones.shares, dtype=np.float64)
     for item in run.items:
         if ":" in item.name:
             continue
@@ -41,6 +44,7 @@ def write_geopackage(path: Path, run: Run, rows: Sequence[Row]) -> None:
         path, shapely.to_wkb(np.array(shapes, dtype=object)), list(columns.values()), list(columns), layer=ZONES,
         driver="GPKG", geometry_type="MultiPolygon", promote_to_multi=True, crs=run.observed.grid.crs,
         dataset_options={"VERSION": _VERSION}, layer_options={"GEOMETRY_NAME": GEOMETRY},
+        field_mask=[columns["feature"] == 0 if name == "feature" else None for name in columns],
     )  # fmt: skip
     table = [
         np.array([getattr(row, name) for row in rows], dtype=np.float64 if name in _NUMBERS else object)

@@ -16,14 +16,15 @@ from pyproj import Geod
 
 from floodseg.analysis.exposure.figures import Item, LayerResult, make_figures
 from floodseg.analysis.exposure.observed import ObservedMap
-from floodseg.analysis.exposure.vectors import Chunk, Features, Placement, Shapes, short_edges
+from floodseg.analysis.exposure.vectors import Chunk, Features, Placement, Shapes, as_text, short_edges
 from floodseg.analysis.exposure.zones import Zones, no_overlap
 from floodseg.geo.footprints import to_lonlat
 from floodseg.geo.grid import GeoGrid, Window
 
 CLASS_COLUMNS = ("highway", "fclass", "class")
 """Attributes with the class of a road: of OpenStreetMap, of Geofabrik's extracts and of Overture Maps."""
-UNKNOWN_CLASS = "unclassified"
+UNKNOWN_CLASS = "class unknown"
+"""Class of the roads without one. OpenStreetMap calls small public roads ``unclassified``, which is a class."""
 
 _ELLIPSOID = Geod(ellps="WGS84")
 _BLOCK = 1024
@@ -72,7 +73,9 @@ def measure_roads(
     """
     place = Placement(features.layer.crs, observed.grid)
     sums: dict[str, NDArray[np.float64]] = {}
+    unusable = 0
     for chunk in features.chunks(observed.grid, [] if column is None else [column]):
+        unusable += len(chunk.unusable)
         for lines, names in _lines(chunk, column):
             placed = place(short_edges(lines, features.layer, observed.grid))
             for zone, line, km in _by_zone(placed, observed, zones):
@@ -87,7 +90,7 @@ def measure_roads(
     if column is not None:
         parts |= {f"roads: {name}": kept[name] for name in sorted(kept, key=lambda name: (-kept[name][0].sum(), name))}
     items = tuple(Item("roads", name, "km", make_figures(km.sum(1), km)) for name, km in parts.items())
-    return LayerResult(items, facts={"features": features.count, "class_column": column})
+    return LayerResult(items, features.left_out(unusable), {"features": features.count, "class_column": column})
 
 
 def _lines(chunk: Chunk, column: str | None) -> Iterator[tuple[Shapes, NDArray[np.object_]]]:
@@ -98,7 +101,7 @@ def _lines(chunk: Chunk, column: str | None) -> Iterator[tuple[Shapes, NDArray[n
     names = np.full(len(lines), UNKNOWN_CLASS, dtype=object)
     if column is not None:
         values = chunk.columns[column]
-        names[:] = [UNKNOWN_CLASS if value is None or value != value else str(value) for value in values[owners]]
+        names[:] = [as_text(value) or UNKNOWN_CLASS for value in values[owners]]
     for first in range(0, len(lines), _LINES):
         yield lines[first : first + _LINES], names[first : first + _LINES]
 

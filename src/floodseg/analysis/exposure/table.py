@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from floodseg.analysis.exposure.figures import Figure, Item
+from floodseg.analysis.exposure.figures import Item
 from floodseg.analysis.exposure.observed import DEPTH_CLASSES
 from floodseg.analysis.exposure.run import Run
 
@@ -32,6 +32,8 @@ class Row:
     source: str
     source_date: str
     licence: str
+    region_share_on_map: float | None
+    """Share of the region's area that lies on the map; None for the total."""
 
 
 COLUMNS = tuple(entry.name for entry in fields(Row))
@@ -39,17 +41,12 @@ COLUMNS = tuple(entry.name for entry in fields(Row))
 
 def table_rows(run: Run) -> list[Row]:
     """Return the rows, by zone, item and class of depth."""
-    return [
-        row
-        for number, zone in enumerate(run.zones.names)
-        for item in run.items
-        for row in _rows(run, zone, item, item.figures[number])
-    ]
+    return [row for number in range(len(run.zones.names)) for item in run.items for row in _rows(run, number, item)]
 
 
-def _rows(run: Run, zone: str, item: Item, figure: Figure) -> Iterator[Row]:
-    source = run.sources[item.layer]
-    origin = (source.name, source.date, source.licence)
+def _rows(run: Run, number: int, item: Item) -> Iterator[Row]:
+    zone, figure, source = run.zones.names[number], item.figures[number], run.sources[item.layer]
+    origin = (source.name, source.date, source.licence, run.zones.shares[number])
     yield Row(
         zone, item.layer, item.name, None, item.unit, figure.total, figure.affected, figure.not_seen, figure.upper,
         figure.not_affected, *origin,

@@ -46,6 +46,10 @@ class Chunk:
     """In the coordinates of the layer."""
     columns: dict[str, NDArray[Any]]
     """Attributes by name, (N,) each."""
+    ids: NDArray[np.int64]
+    """(N,), ids of the features."""
+    unusable: NDArray[np.int64]
+    """Ids of the features that are left out, since they have no geometry of the layer's kind."""
     done: float
     """Share of the layer that is read with this chunk, 0 to 1."""
 
@@ -59,9 +63,15 @@ class Features:
     """Features in the layer."""
     fields: tuple[str, ...]
     """Names of the attributes."""
+    texts: tuple[str, ...]
+    """Names of the attributes that hold text."""
+    kind: str
+    """"Polygon" or "LineString"."""
 
     def chunks(self, grid: GeoGrid, columns: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Yield the features near a grid. Features without geometry are left out.
+        """Yield the features near a grid. Features without geometry of the layer's kind are left out.
+
+        Those without any geometry are known if all of the layer is read, but not where it is read by an extent.
 
         Raises:
             DataError: the layer cannot be read, or its coordinates are not numbers.
@@ -78,7 +88,7 @@ class Features:
                     part = slice(first, first + CHUNK)
                     parts = {name: value[part][new[part]] for name, value in zip(names, values, strict=True)}
                     share = (number + min(1.0, (start + first + CHUNK) / max(1, self.count))) / len(boxes)
-                    yield self._decoded(encoded[part][new[part]], parts, share)
+                    yield self._decoded(encoded[part][new[part]], ids[part][new[part]], parts, share)
                 if len(encoded) < min(_READ, self.count - start):
                     break
 
@@ -117,6 +127,26 @@ class Features:
             raise ConfigError(f"`{setting}={wanted}`: {self.layer.path} has no such attribute; {names}")
         return wanted
 
+    def listing(self, column: str | None) -> tuple[NDArray[np.int64], NDArray[Any] | None, NDArray[np.bool_]]:
+        """Return the ids of all features in the order of the file, the values of an attribute, and which have a shape.
+
+        Raises:
+            DataError: the layer cannot be read.
+        """
+        names, path, layer = [] if column is None else [column], self.layer.path, self.layer.name
+        with read_errors(self.layer.label):
+            _, ids, _, values = pyogrio.raw.read(
+                path, layer=layer, columns=names, read_geometry=False, return_fids=True
+            )
+            bounded, bounds = pyogrio.read_bounds(path, layer=layer)
+        return ids, values[0] if values else None, np.isin(ids, bounded[np.isfinite(bounds).all(0)])
+
+    def left_out(self, count: int) -> tuple[str, ...]:
+        """Return a note on features without geometry of the layer's kind; none if all have one."""
+        verbs = "has no {} and is" if count == 1 else "have no {} and are"
+        noun = {"Polygon": "polygon", "LineString": "line"}[self.kind]
+        return (f"{self.layer.label}: {count} of {self.count} features {verbs.format(noun)} left out",) if count else ()
+
     def overlaps(self, grid: GeoGrid) -> bool:
         """Return True if the extent of the layer meets that of the grid."""
         return bool(self._boxes(grid))
@@ -131,16 +161,20 @@ class Features:
             )  # fmt: skip
         return list(meta["fields"]), ids, encoded, values
 
-    def _decoded(self, encoded: NDArray[np.object_], columns: dict[str, NDArray[Any]], done: float) -> Chunk:
-        present = np.array([shape is not None for shape in encoded], dtype=bool)
+    def _decoded(
+        self, encoded: NDArray[np.object_], ids: NDArray[np.int64], columns: dict[str, NDArray[Any]], done: float
+    ) -> Chunk:
         with read_errors(self.layer.label):
-            shapes = shapely.from_wkb(encoded[present], on_invalid="fix")
+            shapes = shapely.from_wkb(encoded, on_invalid="fix")
         if not np.isfinite(shapely.get_coordinates(shapes)).all():
             raise DataError(
                 f"{self.layer.label}: has corners whose coordinates are not numbers; correct these features"
             )
-        kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-        return Chunk(shapes[kept], {name: value[present][kept] for name, value in columns.items()}, done)
+        of_kind = shapely.get_dimensions(shapes) == {"Polygon": 2, "LineString": 1}[self.kind]
+        of_kind |= shapely.get_type_id(shapes) == shapely.GeometryType.GEOMETRYCOLLECTION
+        kept = of_kind & ~shapely.is_empty(shapes)
+        parts = {name: value[kept] for name, value in columns.items()}
+        return Chunk(shapes[kept], parts, ids[kept], ids[~kept], done)
 
 
 def open_features(path: str, setting: str, kind: str) -> Features:
@@ -182,7 +216,14 @@ def open_features(path: str, setting: str, kind: str) -> Features:
         )
     with read_errors(label):
         layer = VectorLayer(path, label, name, CRS.from_user_input(info["crs"]), tuple(info["total_bounds"]))
-    return Features(layer, int(info["features"]), tuple(map(str, info["fields"])))
+    fields = tuple(map(str, info["fields"]))
+    texts = tuple(name for name, type_ in zip(fields, info["ogr_types"], strict=True) if type_ == "OFTString")
+    return Features(layer, int(info["features"]), fields, texts, kind)
+
+
+def as_text(value: Any) -> str:
+    """Return the value of an attribute as text, empty if it is unknown."""
+    return "" if value is None or value != value else str(value).strip()
 
 
 @contextmanager

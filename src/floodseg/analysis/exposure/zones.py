@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from floodseg.analysis.exposure.coverage import cover
+from floodseg.analysis.exposure.region_names import RegionNames
 from floodseg.analysis.exposure.vectors import Features, Placement, Shapes, areal, short_edges
 from floodseg.errors import DataError
 from floodseg.geo.footprints import to_lonlat
@@ -39,6 +40,12 @@ class Zones:
     """``TOTAL``, then the names of the regions."""
     pixels: Shapes
     """Polygons in pixels of the map, within its extent."""
+    numbers: tuple[int | None, ...]
+    """Number of each region in its file, from 1; None for the total."""
+    shares: tuple[float | None, ...]
+    """Share of the area of each region that lies on the map; None for the total."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the regions, for the user."""
 
     @property
     def regions(self) -> bool:
@@ -99,7 +106,7 @@ class ZoneSums:
 
 def map_zone(grid: GeoGrid) -> Zones:
     """Return the zone of the extent of the map."""
-    return Zones(grid, (TOTAL,), np.array([_extent(grid)], dtype=object))
+    return Zones(grid, (TOTAL,), np.array([_extent(grid)], dtype=object), (None,), (None,))
 
 
 def read_zones(regions: Features, name_column: str | None, grid: GeoGrid) -> Zones:
@@ -115,20 +122,29 @@ def read_zones(regions: Features, name_column: str | None, grid: GeoGrid) -> Zon
         DataError: no region overlaps the map, or the layer cannot be read.
     """
     column = regions.column("region_name", name_column, ("name",))
-    place, names, found = Placement(regions.layer.crs, grid), [], []
-    number = 0
-    for chunk in regions.chunks(grid, [] if column is None else [column]):
-        near_map = _near_map(areal(chunk.shapes), regions.layer, grid)
-        placed = shapely.intersection(areal(place(short_edges(near_map, regions.layer, grid))), _extent(grid))
-        for index in np.flatnonzero(shapely.area(placed) > 0):
-            label = f"region {number + index + 1}" if column is None else str(chunk.columns[column][index])
-            names.append(label)
-            found.append(placed[index])
-        number += len(placed)
+    place = Placement(regions.layer.crs, grid)
+    found: list[Any] = []
+    shares: dict[int, float] = {}
+    ids, values, usable = regions.listing(column)
+    for chunk in regions.chunks(grid):
+        whole = areal(chunk.shapes)
+        near_map = _near_map(whole, regions.layer, grid)
+        near = areal(place(short_edges(near_map, regions.layer, grid)))
+        placed = shapely.intersection(near, _extent(grid))
+        on_map = shapely.area(placed) > 0
+        usable &= ~np.isin(ids, [*chunk.unusable, *chunk.ids[shapely.area(whole) == 0]])
+        found.extend(placed[on_map])
+        share = _area(near_map[on_map], regions.layer) / _area(whole[on_map], regions.layer)
+        share *= shapely.area(placed[on_map]) / shapely.area(near[on_map])
+        places = [int(np.flatnonzero(ids == each)[0]) for each in chunk.ids[on_map]]
+        shares |= zip(places, np.minimum(share, 1.0).tolist(), strict=True)
     if not found:
         raise no_overlap(regions.layer.label)
     pixels = areal(np.array([shapely.union_all(found), *found], dtype=object))
-    return Zones(grid, (TOTAL, *names), pixels)
+    named = RegionNames(regions, column, values)
+    numbers = tuple(place + 1 for place in shares)
+    names, notes = (TOTAL, *named.distinct(numbers, TOTAL)), named.notes(shares, usable, TOTAL)
+    return Zones(grid, names, pixels, (None, *numbers), (None, *shares.values()), notes)
 
 
 def no_overlap(label: str) -> DataError:
@@ -141,6 +157,14 @@ def no_overlap(label: str) -> DataError:
 
 def _extent(grid: GeoGrid) -> Any:
     return shapely.box(0, 0, grid.width, grid.height)
+
+
+def _area(shapes: Shapes, layer: VectorLayer) -> NDArray[np.float64]:
+    """Return areas in the layer's coordinates; of degrees, in the cylindrical equal-area projection of a sphere."""
+    if layer.crs.is_geographic:
+        shapes = shapely.transform(shapes, lambda at: np.column_stack([at[:, 0], np.sin(np.radians(at[:, 1]))]))
+    areas: NDArray[np.float64] = shapely.area(shapes)
+    return areas
 
 
 def _near_map(shapes: Shapes, layer: VectorLayer, grid: GeoGrid) -> Shapes:
