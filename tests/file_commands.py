@@ -8,7 +8,7 @@ from pathlib import Path
 import rasterio.shutil
 from rasterio.rio.main import main_group
 
-_COMMAND = re.compile(r'rio calc "[^"]+" .*? FILE OUT\.tif|rio stack [^;]*|gdal_translate [^;]*?\.tif(?= |$)')
+_COMMAND = re.compile(r'rio calc "[^"]+" .*? FILE OUT\.(?:tif|png)|rio stack [^;]*|gdal_translate [^;]*?\.tif(?= |$)')
 
 
 def commands_in(message: str) -> list[str]:
@@ -17,8 +17,8 @@ def commands_in(message: str) -> list[str]:
 
 
 def follow(command: str, **files: Path) -> None:
-    """Run a command. Words that are keys of ``files`` (FILE, OUT) are replaced: ``OUT`` stands for ``OUT.tif``."""
-    words = [str(files.get(word.removesuffix(".tif"), word)) for word in shlex.split(command)]
+    """Run a command. Words that are keys of ``files`` (FILE) are replaced: ``OUT`` is ``OUT.tif`` or ``OUT.png``."""
+    words = [str(files.get(word.removesuffix(".tif").removesuffix(".png"), word)) for word in shlex.split(command)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of rio's own libraries, and of labels without a georeference
         if words[0] == "rio":

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from file_commands import commands_in, follow
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.augment import augment_crop
 from floodseg.config.data import DataConfig
@@ -169,6 +170,20 @@ def test_invalid_files_are_errors_with_their_paths(tree: Path, name: str, conten
         write_png(path, content)
     with pytest.raises(DataError, match=message):
         open_layout(config(tree), "test").read(0)
+
+
+def test_other_mask_values_are_recoded_as_the_message_says(tree: Path) -> None:
+    masks = [tree / f"OmbriaS{sensor}/test/MASK/S{sensor}_mask_0005.png" for sensor in (1, 2)]
+    label = open_layout(config(tree), "test").read_label(0)
+    for mask in masks:
+        write_png(mask, label)
+    with pytest.raises(DataError, match="holds the mask value 1, but masks are 0 and 255") as caught:
+        open_layout(config(tree), "test").read_label(0)
+    [command] = commands_in(str(caught.value))
+    for mask in masks:
+        follow(command.replace("CODE", "255"), FILE=mask, OUT=mask.with_name("out.png"))
+        mask.with_name("out.png").replace(mask)
+    assert (open_layout(config(tree), "test").read_label(0) == label).all()
 
 
 def test_invalid_bands_and_missing_files_are_refused(tree: Path, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.enums import ColorInterp
 
+import file_commands
 import scenes
 from advised_commands import follow
 from floodseg.bands import Sensor
@@ -98,7 +101,6 @@ def test_only_band_of_a_file_is_named_by_its_description_or_the_file(
     ("count", "names", "sensor", "message"),
     [
         (3, None, "sar", r"a\.tif: has 3 bands.*exactly 2"),
-        (1, None, "sar", r"a\.tif: has 1 band without.*exactly 2"),
         (4, None, "optical", r"a\.tif: has 4 bands.*exactly 13 or 12"),
         (
             1,
@@ -159,6 +161,20 @@ def test_refused_radar_bands_are_found_once_the_advice_is_followed(
     assert found in str(caught.value)
     follow(str(caught.value))
     assert bands(path, "sar") == expected
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["alone", "with a mask"])
+def test_one_unnamed_polarisation_is_stacked_with_the_other(tmp_path: Path, count: int) -> None:
+    files = {name: tmp_path / f"{number}.tif" for number, name in enumerate(("VV", "VH", "OUT"))}
+    for name in ("VV", "VH"):
+        scenes.write_raster(files[name], np.full((count, 4, 4), 255, np.uint8))
+        with rasterio.open(files[name], "r+") as target:
+            target.colorinterp = [ColorInterp.gray, ColorInterp.alpha][:count]
+    with pytest.raises(DataError, match="has 1 band without a name, but the model needs VV and VH") as caught:
+        bands(files["VV"], "sar")
+    [command] = file_commands.commands_in(str(caught.value))
+    file_commands.follow(command, **files)
+    assert bands(files["OUT"], "sar") == {"VV": 1, "VH": 2}
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,11 @@ def _read_mask(source: Raster) -> NDArray[np.uint8]:
     flood = stored == FLOOD
     known = flood | (stored == 0)
     if not known.all():
+        value = stored[~known].flat[0]
         raise DataError(
-            f"{source.name}: holds the mask value {stored[~known].flat[0]}, but masks are 0 and {FLOOD} (flood); "
-            "recode the file"
+            f"{source.name}: holds the mask value {value}, but masks are 0 and {FLOOD} (flood); write it again, and "
+            f'replace it by the new file: rio calc "(where (== (read 1 1) {value}) CODE (read 1 1))" --dtype uint8 '
+            f"--not-masked --format PNG FILE OUT.png (CODE is {FLOOD} if {value} is flood, 0 if it is not)"
         )
     return np.where(flood, np.uint8(WATER), np.uint8(LAND))
 

@@ -103,6 +103,12 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     orders = _NAMES_BY_COUNT[sensor]
     mask = mask_band(source)
     numbers = [number for number in range(1, source.count + 1) if number != mask]
+    if sensor == "sar" and len(numbers) < len(SAR_BANDS):
+        raise DataError(
+            f"{source.name}: has 1 band without a name, but the model needs {' and '.join(SAR_BANDS)}; if another file "
+            "holds the other polarisation, stack the two, VV first, into another folder, and use the new file: "
+            "rio stack VV.tif --bidx 1 VH.tif --bidx 1 --output OUT.tif"
+        )
     if len(numbers) not in orders:
         counts = " or ".join(str(count) for count in orders)
         named = zip(range(1, source.count + 1), _EXAMPLES[sensor], strict=False)

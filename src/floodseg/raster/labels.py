@@ -58,10 +58,20 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
         value = stored[~is_code].flat[0]
         raise DataError(
             f"{name}: holds the label value {value}, but labels are 0 (land), 1 (water), -1 or 255 (ignored); "
-            "recode the file"
+            f"{_recoding_of(value)}"
         )
     label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)
     return label
+
+
+def _recoding_of(value: np.generic) -> str:
+    """Return how another label value becomes a class code. All other values are kept, also NaN."""
+    dtype = np.promote_types(value.dtype, np.float32).name  # holds -1, NaN and the nodata value of the file
+    if value != value:
+        expression = "(where (== (read 1 1) (read 1 1)) (read 1 1) -1)"
+        return f"if NaN is unlabelled, {_WRITE_AGAIN}: {_command(expression, dtype)}"
+    command = _command(f"(where (== (read 1 1) {value.item():.17g}) CODE (read 1 1 '{dtype}'))", dtype)
+    return f"{_WRITE_AGAIN}: {command} (CODE is 1 if {value} is water, 0 if it is land, -1 if it is unlabelled)"
 
 
 def stored_codes(source: Raster) -> set[int]:

@@ -167,5 +167,7 @@ def test_bootstrap_is_seeded_and_agrees_with_a_loop():
     assert [low, high] == pytest.approx(np.percentile(draws, [2.5, 97.5]).tolist(), abs=0.01)
 
 
-def test_bootstrap_of_one_chip_is_its_iou():
-    assert score_chips([chip("a", 1, 1, 0, 5), chip("empty", 0, 0, 0, 0)])["water_iou_ci95"] == [0.5, 0.5]
+@pytest.mark.parametrize("other", [(0, 0, 0, 0), (0, 0, 0, 9)])
+def test_one_chip_with_water_has_no_interval(other):
+    score = score_chips([chip("a", 1, 1, 0, 5), chip("dry", *other)])
+    assert (score["water_iou"], score["water_iou_ci95"]) == (0.5, None)

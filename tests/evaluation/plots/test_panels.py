@@ -9,6 +9,7 @@ from PIL import Image
 from floodseg.bands import Bands
 from floodseg.chips.chip import Chip
 from floodseg.evaluation.metrics.counts import ReliabilityBins
+from floodseg.evaluation.plots import curves
 from floodseg.evaluation.plots.curves import curves_picture, reliability_picture
 from floodseg.evaluation.plots.images import (
     ERROR_COLOURS,
@@ -213,6 +214,25 @@ def epochs(n, **changes):
 def test_curves_picture_draws_undefined_values(tmp_path, rows):
     curves_picture(tmp_path / "curves.png", rows)
     assert pixels_of(tmp_path / "curves.png").shape[0] > 500
+
+
+def test_legend_of_thresholds_does_not_cover_the_curves(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: figures.append(figure))
+    at = np.linspace(0, 1, 101)
+    table = [{"threshold": t, "precision": t, "recall": 1 - t, "water_iou": t * (1 - t)} for t in at]
+    names = ("used", "best_iou", "precision_oriented", "recall_oriented")
+    choices = {name: table[20 * number] for number, name in enumerate(names, start=1)}
+    curves.threshold_picture(tmp_path / "thresholds.png", {"table": table, "choices": choices}, "s1-lite, valid")
+    [figure] = figures
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    [legend] = [*figure.legends, *filter(None, [axes.get_legend()])]
+    assert len(legend.get_texts()) == 7
+    box = legend.get_window_extent()
+    assert not box.overlaps(axes.get_tightbbox())
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_curves_picture_needs_all_columns(tmp_path):

@@ -182,17 +182,16 @@ def _bootstrap_ci95(chips: Sequence[ChipScore], seed: int) -> list[float] | None
     """Return the percentile bootstrap interval of the global water IoU (Efron and Tibshirani 1993, chapter 13).
 
     Chips with counted pixels are resampled. Draws without water in label and prediction have no IoU and are left out.
+    With water in fewer than two chips all draws have the same IoU, so there is no interval.
     Chips are sorted by name, so that the interval does not depend on the number of processes.
     """
     counted = sorted((chip for chip in chips if chip.counts.n), key=lambda chip: chip.name)
-    if not counted:
-        return None
     intersections = np.array([chip.counts.tp for chip in counted], np.int64)
     unions = np.array([chip.counts.tp + chip.counts.fp + chip.counts.fn for chip in counted], np.int64)
+    if np.count_nonzero(unions) < 2:
+        return None
     draws = resamples(len(counted), seed)
     intersection, union = draws @ intersections, draws @ unions
-    if not union.any():
-        return None
     low, high = np.percentile(intersection[union > 0] / union[union > 0], [2.5, 97.5])
     return [float(low), float(high)]
 

@@ -111,7 +111,7 @@ def threshold_picture(path: Path, study: Mapping[str, Any], title: str) -> None:
         )  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold of the water probability, for all sensors")
     axes.set_title(drawable(title), fontsize=11, loc="left", parse_math=False)
-    axes.legend(frameon=False, loc="lower center", ncols=2, fontsize=9)
+    figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=9)  # never covers the curves
     axes.grid(alpha=0.3)
     save_figure(figure, path)
 
