@@ -4,14 +4,17 @@ A damaged file is found before a run starts, and not after hours. Many unusable 
 setting is wrong.
 """
 
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from logging import WARNING
 from pathlib import Path
 
+import numpy as np
+
 from floodseg.bands import IGNORE, WATER
-from floodseg.chips.chip import ChipSet
+from floodseg.chips.chip import Chip, ChipSet
 from floodseg.config.data import DataConfig
 from floodseg.datasets.files import ChipPaths, FileChips, list_folder
 from floodseg.datasets.layouts import open_layout
@@ -41,6 +44,8 @@ class UsableChips:
     split: str
     chips: ChipSet
     left_out: tuple[LeftOutChip, ...]
+    checksums: tuple[int, ...] = ()
+    """CRC-32 of the decoded content of each usable chip; empty for chips without files."""
 
     @property
     def warning(self) -> str | None:
@@ -77,19 +82,31 @@ def _screen(chips: FileChips, split: str) -> UsableChips:
     allowed = min(max(1, int(LARGEST_SHARE * total)), total - 1)
     usable: list[ChipPaths] = []
     left_out: list[LeftOutChip] = []
+    checksums: list[int] = []
     has_water = False
     for index, paths in enumerate(chips.chips):
         try:
-            has_water |= bool((chips.read(index).label == WATER).any())
+            chip = chips.read(index)
         except DataError as error:
             left_out.append(LeftOutChip(paths.name, paths.event, str(error)))
             if len(left_out) > allowed:
                 raise _too_many_left_out(split, left_out, index + 1, total, allowed) from error
         else:
             usable.append(paths)
+            checksums.append(_checksum(chip))
+            has_water |= bool((chip.label == WATER).any())
     if not has_water:
         _check_coding(split, usable)
-    return UsableChips(split, replace(chips, chips=tuple(usable), checked=True), tuple(left_out))
+    screened = replace(chips, chips=tuple(usable), checked=True)
+    return UsableChips(split, screened, tuple(left_out), tuple(checksums))
+
+
+def _checksum(chip: Chip) -> int:
+    """Return a CRC-32 of images, validity and label, which does not depend on names, dates or compression of files."""
+    checksum = 0
+    for array in (chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label):
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, zlib.crc32(str(array.shape).encode(), checksum))
+    return checksum
 
 
 def _check_coding(split: str, chips: Sequence[ChipPaths]) -> None:
