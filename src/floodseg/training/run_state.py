@@ -17,6 +17,7 @@ from accelerate.utils import RNG_STATE_NAME, load
 from safetensors import SafetensorError
 from torch import nn
 
+from floodseg.datasets.files import first_names
 from floodseg.datasets.screening import UsableChips
 from floodseg.errors import RunFolderError
 from floodseg.messages import enumeration
@@ -26,8 +27,6 @@ from floodseg.training.lineage import model_record
 
 RUN_STATE_FILE = "custom_checkpoint_0.pkl"
 """Accelerate's name for the first registered object, which is the :class:`RunState`."""
-NAMED_CHIPS = 5
-"""Chips of each kind of change that a message names."""
 _READ_ERRORS = (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, UnpicklingError, SafetensorError)
 
 
@@ -80,7 +79,9 @@ class RunState:
             names = each.chips.names
             self.chips[each.split] = dict(zip(names, each.checksums or [None] * len(names), strict=True))
         self.left_out = {each.split: [chip.name for chip in each.left_out] for each in splits}
-        self.warnings.extend(each.warning for each in splits if each.warning)
+        notes = [note for each in splits for note in getattr(each.chips, "notes", ())]
+        # both splits have the notes on their folder
+        self.warnings.extend(dict.fromkeys([*notes, *(warning for each in splits for warning in each.warnings)]))
 
     def record_score(self, water_iou: float) -> bool:
         """Record the score of the last epoch; return True if it is the best so far."""
@@ -142,7 +143,7 @@ def _chip_changes(before: dict[str, dict[str, int | None]], now: dict[str, dict[
         if checksum != before.get(split, {}).get(name, checksum)
     }
     changes = [
-        f"{len(chips)} {'was' if len(chips) == 1 else 'were'} {change} ({_first_names(chips)})"
+        f"{len(chips)} {'was' if len(chips) == 1 else 'were'} {change} ({first_names(sorted(chips))})"
         for change, chips in (("added", names_now - names), ("removed", names - names_now), ("changed", changed))
         if chips
     ]
@@ -150,10 +151,6 @@ def _chip_changes(before: dict[str, dict[str, int | None]], now: dict[str, dict[
         return enumeration(changes)
     reordered = any(list(chips) != list(before.get(split, ())) for split, chips in now.items())
     return "their order or their split has changed" if reordered else ""
-
-
-def _first_names(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:NAMED_CHIPS]) + (", ..." if len(names) > NAMED_CHIPS else "")
 
 
 def use_unwrapped_weights(accelerator: Accelerator, model: nn.Module) -> None:
