@@ -15,6 +15,7 @@ from floodseg.config.data import DataConfig
 from floodseg.datasets.folders import split_by_event
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.sen1floods11 import sen1floods11_splits
+from floodseg.datasets.single_date import SingleDateChips
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
 
@@ -443,14 +444,35 @@ def test_split_is_as_close_to_the_share_as_complete_events_allow(
         assert all(count == sizes[int(event[1:])] for event, count in by_event.items())
 
 
-def test_single_event_is_split_by_chip_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_single_event_is_split_by_chip() -> None:
     names = [f"Spain_{number}" for number in range(10)]
     valid = split_by_event(names, 0.3, 0)
     assert len(valid) == 3
     assert valid == split_by_event(names[::-1], 0.3, 0)
-    assert "all 10 chips are of event Spain: they are split by chip" in caplog.text
-    with pytest.raises(DataError, match="Spain_1: a split needs at least 2 chips"):
-        split_by_event(["Spain_1"], 0.3, 0)
+
+
+def _keep(config: DataConfig, names: tuple[str, ...]) -> None:
+    for file in folder_of(config).glob("*/*"):
+        if not file.name.startswith(names):
+            file.unlink()
+
+
+def test_a_split_by_chip_is_logged_and_kept_as_a_note(folders: DataConfig, caplog: pytest.LogCaptureFixture) -> None:
+    _keep(folders, ("A_0", "A_1"))
+    for split in ("train", "valid"):
+        chips = open_layout(folders, split)
+        assert isinstance(chips, SingleDateChips)
+        assert len(chips.names) == 1
+        [note] = chips.notes
+        assert note == "all 2 chips are of event A: they are split by chip, not by event"
+    assert note in caplog.text
+
+
+def test_a_single_chip_has_no_training_split(folders: DataConfig) -> None:
+    _keep(folders, ("A_0",))
+    for split, remedy in (("train", "add chips"), ("valid", "add chips or use `split=all`")):
+        with pytest.raises(DataError, match=f"A_0: a split needs at least 2 chips; {remedy}$"):
+            open_layout(folders, split)
 
 
 def test_open_layout_opens_the_synthetic_layout() -> None:

@@ -1,6 +1,7 @@
 """Chips in raster files: paths, and the base class of all layouts of files."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class FileChips(ABC):
     checked: bool = field(default=False, kw_only=True)
     """True if every chip has been read completely without an error. The unit of windows is then not checked again: a
     very bright or dark part of a valid chip could fail the check."""
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """Logged warnings about the data set, which a training run records."""
     _last_label: tuple[int, NDArray[np.uint8], Extent] | None = field(default=None, init=False, repr=False)
     """Index, label and extent of the last label: the loader reads a label to choose a crop, then the crop."""
 
@@ -106,6 +109,11 @@ class FileChips(ABC):
 def event_of(name: str) -> str:
     """Return the event of a chip: its name up to the first ``_``."""
     return name.partition("_")[0]
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first ten names for a message, and "..." if there are more."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def list_folder(folder: Path) -> list[Path]:

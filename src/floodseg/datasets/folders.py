@@ -10,7 +10,7 @@ import numpy as np
 from floodseg.chips.cache import open_cache
 from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import choose_bands
-from floodseg.datasets.files import ChipPaths, event_of
+from floodseg.datasets.files import ChipPaths, event_of, first_names
 from floodseg.datasets.pairing import content, match_by_name, refuse_unread_formats
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
@@ -55,27 +55,39 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
     # the split must not depend on the sensors in use, or a training chip could become a validation chip
     with_image = set(sar) | set(optical)
     names = sorted(with_image & set(label))
-    _warn_of_left_out(mask_dir, with_image - set(label), set(label) - with_image)
+    notes = [_left_out_note(mask_dir, with_image - set(label), set(label) - with_image)]
+    if split != "all" and len(names) > 1:
+        notes.append(_split_note(names))
+    logged = tuple(filter(None, notes))
+    for note in logged:
+        note_once(WARNING, note)
     chips = tuple(
         ChipPaths(name, event_of(name), one_date(sar.get(name)), one_date(optical.get(name)), (label[name],))
         for name in _names_of_split(names, config, split)
     )
-    return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
+    return SingleDateChips(
+        chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config), notes=logged
+    )
 
 
-def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str]) -> None:
+def _left_out_note(folder: Path, unlabelled: set[str], without_image: set[str]) -> str:
+    """Return the warning of chips without a label or an image; "" without any."""
     parts = [
-        f"without {lacking}: {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}"
+        f"without {lacking}: {first_names(sorted(names))}"
         for lacking, names in (("label", unlabelled), ("image", without_image))
         if names
     ]
-    if parts:
-        note_once(WARNING, f"{folder}: {len(unlabelled) + len(without_image)} chips are left out; {'; '.join(parts)}")
+    left_out = len(unlabelled) + len(without_image)
+    return f"{folder}: {left_out} chips are left out; {'; '.join(parts)}" if parts else ""
 
 
 def _names_of_split(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
     if split == "all":
         return list(names)
+    if len(names) < 2:
+        # scoring can use all chips, but training, which opens `train` first, cannot
+        remedy = "add chips" if split == "train" else "add chips or use `split=all`"
+        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips; {remedy}")
     valid = split_by_event(names, config.val_split, config.split_seed)
     return [name for name in names if (name in valid) == (split == "valid")]
 
@@ -83,33 +95,32 @@ def _names_of_split(names: Sequence[str], config: DataConfig, split: str) -> lis
 def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     """Return the validation chips: complete events with as close to ``share`` of the chips as possible.
 
-    The order of the names has no effect. A single event is split by chip, with a warning; where each chip is an event,
-    a warning says so.
-
-    Raises:
-        DataError: fewer than two chips, which cannot be split.
+    The order of the names has no effect. There are at least two. A single event is split by chip.
     """
-    if len(names) < 2:
-        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips; add chips or use `split=all`")
     rng = np.random.default_rng(seed)
     sizes = Counter(event_of(name) for name in sorted(names))
     if len(sizes) == 1:
-        note_once(
-            WARNING, f"all {len(names)} chips are of event {next(iter(sizes))}: they are split by chip, not by event"
-        )
         count = min(max(round(share * len(names)), 1), len(names) - 1)
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
-    if len(sizes) == len(names):  # numbers, for example
-        note_once(
-            WARNING,
-            f"each of the {len(names)} chips is its own event, since no two names have the same text before the "
-            "first _: neighbouring chips can be in training and in validation; if chips are of one event, begin their "
-            "names with it (Spain_000000.tif)",
-        )
     events = sorted(sizes)
     shuffled = [events[position] for position in rng.permutation(len(events))]
     held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))
     return {name for name in names if event_of(name) in held_out}
+
+
+def _split_note(names: Sequence[str]) -> str:
+    """Return the warning of a split by chip; "" if events are split."""
+    events = {event_of(name) for name in names}
+    if len(events) == 1:
+        return f"all {len(names)} chips are of event {events.pop()}: they are split by chip, not by event"
+    if len(events) < len(names):
+        return ""
+    # names are numbers, for example
+    return (
+        f"each of the {len(names)} chips is its own event, since no two names have the same text before the first _: "
+        "neighbouring chips can be in training and in validation; if chips are of one event, begin their names with it "
+        "(Spain_000000.tif)"
+    )
 
 
 def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:

@@ -13,7 +13,7 @@ from floodseg.bands import DATES, OMBRIA_OPTICAL_BANDS, Bands
 from floodseg.chips.cache import open_cache
 from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import require_distinct, require_optical, require_sensors
-from floodseg.datasets.files import ChipPaths, list_folder
+from floodseg.datasets.files import ChipPaths, first_names, list_folder
 from floodseg.datasets.folders import nearest_subset
 from floodseg.datasets.two_dates import TwoDateChips
 from floodseg.errors import ConfigError, DataError
@@ -90,7 +90,9 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
     numbers = images.complete
     if not numbers:
         raise DataError(f"{place}: holds no image with a mask of the same number; copy the release again")
-    _warn_of_unmasked(place, images)
+    notes = _unmasked_notes(place, images)
+    for note in notes:
+        note_once(WARNING, note)
     bands = _bands(config, images, place)
     # the blocks must not depend on the sensors in use, or a training chip could become a validation chip
     if split in ("train", "valid"):
@@ -107,7 +109,8 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
         for number in numbers
     )
     stored = [f"{band}_{date}" for date in DATES for band in OMBRIA_OPTICAL_BANDS]
-    return TwoDateChips(chips, bands, tuple(stored.index(band) for band in bands.optical), cache=open_cache(config))
+    channels = tuple(stored.index(band) for band in bands.optical)
+    return TwoDateChips(chips, bands, channels, cache=open_cache(config), notes=notes)
 
 
 def block_of(number: int) -> str:
@@ -173,12 +176,12 @@ def _pairs(before: Mapping[int, Path], after: Mapping[int, Path], folder: Path) 
     return {number: (before[number], after[number]) for number in sorted(before)}
 
 
-def _warn_of_unmasked(place: str, images: _Images) -> None:
+def _unmasked_notes(place: str, images: _Images) -> tuple[str, ...]:
     unmasked = sorted((images.sar.keys() | images.optical.keys()) - images.masks.keys())
-    if unmasked:
-        shown = ", ".join(f"{number:04d}" for number in unmasked[:10])
-        more = ", ..." if len(unmasked) > 10 else ""
-        note_once(WARNING, f"{place}: {len(unmasked)} image sets without a mask are left out: {shown}{more}")
+    if not unmasked:
+        return ()
+    shown = first_names([f"{number:04d}" for number in unmasked])
+    return (f"{place}: {len(unmasked)} image sets without a mask are left out: {shown}",)
 
 
 def _bands(config: DataConfig, images: _Images, place: str) -> Bands:

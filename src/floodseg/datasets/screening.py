@@ -4,16 +4,19 @@ A damaged file is found before a run starts, and not after hours. Many unusable 
 setting is wrong.
 """
 
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from logging import WARNING
 from pathlib import Path
 
+import numpy as np
+
 from floodseg.bands import IGNORE, WATER
-from floodseg.chips.chip import ChipSet
+from floodseg.chips.chip import Chip, ChipSet
 from floodseg.config.data import DataConfig
-from floodseg.datasets.files import ChipPaths, FileChips, list_folder
+from floodseg.datasets.files import ChipPaths, FileChips, first_names, list_folder
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.messages import note_once
@@ -41,10 +44,23 @@ class UsableChips:
     split: str
     chips: ChipSet
     left_out: tuple[LeftOutChip, ...]
+    checksums: tuple[int, ...] = ()
+    """CRC-32 of the decoded content of each usable chip; empty for chips without files."""
+    without_pixels: tuple[str, ...] = ()
+    """Names of the usable chips without a valid pixel."""
 
     @property
-    def warning(self) -> str | None:
-        """One line with the chips that are left out; None without such chips."""
+    def warnings(self) -> list[str]:
+        """One line on the chips that are left out, and one on those without a valid pixel, if there are any."""
+        return [line for line in (self._left_out_line(), self._without_pixels_line()) if line]
+
+    def _without_pixels_line(self) -> str | None:
+        names, total = self.without_pixels, len(self.chips.names)
+        if not names:
+            return None
+        return f"split '{self.split}': {len(names)} of {total} chips have no valid pixel: {first_names(names)}"
+
+    def _left_out_line(self) -> str | None:
         if not self.left_out:
             return None
         total = len(self.chips.names) + len(self.left_out)
@@ -53,7 +69,7 @@ class UsableChips:
 
 
 def open_usable(config: DataConfig, split: str) -> UsableChips:
-    """Open the usable chips of one split; a warning names the chips that are left out.
+    """Open the usable chips of one split; warnings name those that are left out and those without a valid pixel.
 
     Every chip of a layout of files is read completely, which also fills the cache. A chip is left out if one of its
     files is missing, damaged or not an image, if its files differ in size or grid, or if bands, values or label codes
@@ -67,8 +83,8 @@ def open_usable(config: DataConfig, split: str) -> UsableChips:
     if not isinstance(chips, FileChips):
         return UsableChips(split, chips, ())
     usable = _screen(chips, split)
-    if usable.warning:
-        note_once(WARNING, usable.warning)
+    for warning in usable.warnings:
+        note_once(WARNING, warning)
     return usable
 
 
@@ -77,19 +93,34 @@ def _screen(chips: FileChips, split: str) -> UsableChips:
     allowed = min(max(1, int(LARGEST_SHARE * total)), total - 1)
     usable: list[ChipPaths] = []
     left_out: list[LeftOutChip] = []
+    checksums: list[int] = []
+    without_pixels: list[str] = []
     has_water = False
     for index, paths in enumerate(chips.chips):
         try:
-            has_water |= bool((chips.read(index).label == WATER).any())
+            chip = chips.read(index)
         except DataError as error:
             left_out.append(LeftOutChip(paths.name, paths.event, str(error)))
             if len(left_out) > allowed:
                 raise _too_many_left_out(split, left_out, index + 1, total, allowed) from error
         else:
             usable.append(paths)
+            checksums.append(_checksum(chip))
+            if not (chip.sar_valid.any() or chip.optical_valid.any()):
+                without_pixels.append(paths.name)
+            has_water |= bool((chip.label == WATER).any())
     if not has_water:
         _check_coding(split, usable)
-    return UsableChips(split, replace(chips, chips=tuple(usable), checked=True), tuple(left_out))
+    screened = replace(chips, chips=tuple(usable), checked=True)
+    return UsableChips(split, screened, tuple(left_out), tuple(checksums), tuple(without_pixels))
+
+
+def _checksum(chip: Chip) -> int:
+    """Return a CRC-32 of images, validity and label, which does not depend on names, dates or compression of files."""
+    checksum = 0
+    for array in (chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label):
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, zlib.crc32(str(array.shape).encode(), checksum))
+    return checksum
 
 
 def _check_coding(split: str, chips: Sequence[ChipPaths]) -> None:

@@ -120,7 +120,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     state.record_encoder(model)
     if start is not None:
         state.record_start(*start)
-    state.record_left_out(splits)
+    state.record_chips(splits)
     if state_folder is not None:
         read_run_state(state_folder, processes.world_size).check_inputs_unchanged(state, folder.path)
         # raises now if the best checkpoint, which the end of the run needs, cannot be read

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from logging import WARNING
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.plots.curves import curves_picture
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import rows_picture
-from floodseg.messages import percent
+from floodseg.messages import note_once, percent
 from floodseg.models.multi_sensor import AnyModel, plain_models
 from floodseg.system.environment import hardware, peak_memory_mb, versions
 from floodseg.system.progress import TrainingProgress
@@ -141,6 +142,12 @@ class RunRecords:
 
     def finish(self, best: AnyModel) -> None:
         """Draw the curves, write the summary and log the result."""
+        if self.state.best_water_iou <= 0:
+            self.state.warnings.append(
+                f"{self.folder.best}: its water IoU on the validation split is 0, as in all epochs: the model finds no "
+                "water; lower the learning rate, or check images and labels"
+            )
+            note_once(WARNING, self.state.warnings[-1])
         seconds = [row["seconds"] for row in self.state.rows]
         document = {
             "model": self.spec.architecture,

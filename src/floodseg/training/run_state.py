@@ -17,8 +17,10 @@ from accelerate.utils import RNG_STATE_NAME, load
 from safetensors import SafetensorError
 from torch import nn
 
+from floodseg.datasets.files import first_names
 from floodseg.datasets.screening import UsableChips
 from floodseg.errors import RunFolderError
+from floodseg.messages import enumeration
 from floodseg.models.checkpoint.safe_load import LOAD_ERRORS, explain_load_error
 from floodseg.models.model import FloodModel
 from floodseg.training.lineage import model_record
@@ -46,6 +48,9 @@ class RunState:
     """Source of the encoder's initial weights; ``encoder_weights`` in checkpoints."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """Names of the unusable chips of each split."""
+    chips: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    """Names of the usable chips of each split, in its order, with their checksums (None without files); empty in the
+    state of a run that an older floodseg began."""
     teachers: list[dict[str, Any]] = field(default_factory=list)
     """A :func:`~floodseg.training.lineage.model_record` of each teacher."""
     specialists: list[dict[str, Any]] = field(default_factory=list)
@@ -68,10 +73,15 @@ class RunState:
         self.started_from = model_record(name, start)
         self.pretrained = start.provenance.training.get("encoder_weights", self.pretrained)
 
-    def record_left_out(self, splits: Sequence[UsableChips]) -> None:
-        """Record the unusable chips."""
+    def record_chips(self, splits: Sequence[UsableChips]) -> None:
+        """Record the usable and the unusable chips."""
+        for each in splits:
+            names = each.chips.names
+            self.chips[each.split] = dict(zip(names, each.checksums or [None] * len(names), strict=True))
         self.left_out = {each.split: [chip.name for chip in each.left_out] for each in splits}
-        self.warnings.extend(each.warning for each in splits if each.warning)
+        notes = [note for each in splits for note in getattr(each.chips, "notes", ())]
+        # both splits have the notes on their folder
+        self.warnings.extend(dict.fromkeys([*notes, *(warning for each in splits for warning in each.warnings)]))
 
     def record_score(self, water_iou: float) -> bool:
         """Record the score of the last epoch; return True if it is the best so far."""
@@ -90,13 +100,18 @@ class RunState:
         Raises:
             RunFolderError: names the chips or models that changed.
         """
-        changed: list[str] = []
-        for split, names in new.left_out.items():
-            changed += set(names).symmetric_difference(self.left_out.get(split, ()))
+        # a chip that only changes its split follows from others, which are named below
+        unusable, unusable_now = ({name for names in each.left_out.values() for name in names} for each in (self, new))
+        changed = sorted(unusable ^ unusable_now)
         if changed:
             raise RunFolderError(
                 f"{folder}: `resume` needs the chips that the run began with, but these have become usable or unusable "
-                f"since: {', '.join(sorted(set(changed)))}; restore the files, or start again with `overwrite`"
+                f"since: {', '.join(changed)}; restore the files, or start again with `overwrite`"
+            )
+        if self.chips and (changes := _chip_changes(self.chips, new.chips)):
+            raise RunFolderError(
+                f"{folder}: `resume` needs the chips that the run began with, but since then {changes}; restore the "
+                "files, or start again with `overwrite`"
             )
         for kind, before, after in (
             ("teachers", self.teachers, new.teachers), ("specialists", self.specialists, new.specialists)
@@ -116,6 +131,26 @@ class RunState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the values from a :meth:`state_dict`."""
         vars(self).update(state)
+
+
+def _chip_changes(before: dict[str, dict[str, int | None]], now: dict[str, dict[str, int | None]]) -> str:
+    """Return the changes of the chips in words; "" without any."""
+    names, names_now = ({name for chips in splits.values() for name in chips} for splits in (before, now))
+    changed = {
+        name
+        for split, chips in now.items()
+        for name, checksum in chips.items()
+        if checksum != before.get(split, {}).get(name, checksum)
+    }
+    changes = [
+        f"{len(chips)} {'was' if len(chips) == 1 else 'were'} {change} ({first_names(sorted(chips))})"
+        for change, chips in (("added", names_now - names), ("removed", names - names_now), ("changed", changed))
+        if chips
+    ]
+    if changes:
+        return enumeration(changes)
+    reordered = any(list(chips) != list(before.get(split, ())) for split, chips in now.items())
+    return "their order or their split has changed" if reordered else ""
 
 
 def use_unwrapped_weights(accelerator: Accelerator, model: nn.Module) -> None:
