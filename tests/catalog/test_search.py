@@ -249,6 +249,17 @@ def test_cloudy_passes_are_left_out_with_a_note(tmp_path: Path) -> None:
         assert len(search(source, sensors="optical", max_cloud=90).passes) == 2
 
 
+def test_passes_that_are_all_too_cloudy_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    items = [radar_item("2024-11-01T06:00:00Z", WIDE), optical_item("2024-11-02T10:51:29Z", WIDE, cloud=10)]
+    with catalogue(tmp_path, items) as (_, source):
+        notes = search(source, max_cloud=5).notes
+    assert notes == (
+        "optical passes with more than 5 % cloud are left out: 2024-11-02 with 10 %",
+        "local has no optical pass with at most 5 % cloud over the box -0.6 39.2 -0.2 39.6 from 2024-10-31 to "
+        "2024-11-06 (none within 60 days); a larger `max_cloud` keeps cloudier passes",
+    )
+
+
 def test_nothing_found_names_the_nearest_dates(tmp_path: Path) -> None:
     items = [
         radar_item("2024-10-01T06:00:00Z", WIDE),

@@ -104,6 +104,13 @@ def test_default_id_is_the_stem_of_the_first_file(tmp_path):
     assert [scene.id for scene in scenes] == ["S1_a", "S2_b"]
 
 
+def test_default_id_has_no_letters_that_an_id_must_not_have(tmp_path):
+    scenes = read(tmp_path / "list.csv", f"sar\nSzene ä 1.tif\n-a (copy).tif\n{'x' * 230}.tif\n")
+    assert [scene.id for scene in scenes] == ["Szene_ä_1", "a_copy_", "x" * 200]
+    with pytest.raises(ConfigError, match=r"scene 1: id '' must .*; set such an id in the list"):
+        read(tmp_path / "list.csv", "sar\n---.tif\n")
+
+
 def test_read_geoparquet(tmp_path):
     table = geopandas.GeoDataFrame(
         {"id": ["a", "b"], "sar": [["VV.tif", "VH.tif"], ["b.tif"]], "max_slope": [None, 5.0], "dem": [None, "d.tif"]},

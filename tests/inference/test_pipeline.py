@@ -163,8 +163,17 @@ def test_water_of_the_earlier_image_is_permanent_with_assumptions_in_the_summary
     assert summary["pixels"]["permanent_water"] == 4 * 49
     assumptions = "\n".join(summary["assumptions"])
     assert "before.tif: its bands have no names and are taken by order: VV, VH" in assumptions
-    assert "before.tif: covers 90.0 % of the scene; water outside it counts as flood" in assumptions
+    # five columns of the scene are nodata
+    covered = 100 * 49 / 55
+    assert f"before.tif: covers {covered:.1f} % of the scene with data; water outside it counts" in assumptions
     assert summary["inputs"]["sar_before"] == [str(tmp_path / "before.tif")]
+
+
+def test_earlier_image_that_covers_all_mapped_pixels_needs_no_note(tmp_path, sar):
+    write_sar(tmp_path / "before.tif", radar([RIVER], [np.s_[:, 55:]]))
+    summary = predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
+    assert summary["valid_share"] < 1
+    assert not [note for note in summary["assumptions"] if "counts as flood" in note]
 
 
 def test_earlier_image_without_valid_pixels_is_refused(tmp_path, sar):

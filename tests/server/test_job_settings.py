@@ -41,6 +41,14 @@ def test_command_of_predict_has_the_settings_of_the_form(tmp_path: Path, files: 
     assert (arguments["model"], config.scene.depth) == ("s1-lite", False)
 
 
+def test_elevation_model_can_be_described(tmp_path: Path, files: dict[str, str]) -> None:
+    settings = {
+        "sar": files["vv"], "dem": files["aoi"], "depth": True, "dem_kind": "terrain", "vertical_datum": "EGM2008",
+    }  # fmt: skip
+    config = parsed(job_command(JobForm("predict", "x", settings), tmp_path / "x", Folders([tmp_path])))["config"]
+    assert (config.scene.depth, config.scene.dem_kind, config.scene.vertical_datum) == (True, "terrain", "EGM2008")
+
+
 def test_values_are_not_read_as_flags(tmp_path: Path, files: dict[str, str]) -> None:
     settings = {"optical": files["aoi"], "optical_offset": -1000, "cloud_mask": "none"}
     config = parsed(job_command(JobForm("predict", "x", settings), tmp_path / "x", Folders([tmp_path])))["config"]

@@ -14,7 +14,7 @@ import pytest
 
 import floodseg
 from app_server import AppProcess
-from floodseg.server import layers
+from floodseg.server import companions, layers
 from floodseg.server.downloads import archive
 from floodseg.server.folders import Folders
 from floodseg.server.scenes import Scenes, scene_id
@@ -142,6 +142,34 @@ def test_archive_holds_one_map_if_it_is_made_again_meanwhile(map_root: Path, tmp
     shutil.rmtree(tmp_path / "river")
     with zipfile.ZipFile(BytesIO(first + b"".join(parts))) as content:
         assert {Path(name).name: content.read(name) for name in content.namelist()} == expected
+
+
+def test_depth_and_exposure_are_shown_only_for_the_map_from_which_they_were_made(
+    map_root: Path, tmp_path: Path
+) -> None:
+    for name in ("river", "depth", "exposure"):
+        shutil.copytree(map_root / "maps" / name, tmp_path / name)
+    folders = Folders([tmp_path])
+
+    def make(name: str) -> None:
+        floodseg.predict_scene(
+            sar=map_root / "scene/sar.tif", model="otsu", out_dir=tmp_path / name, datetime="2024-10-31T05:27:14",
+            overwrite=True,
+        )  # fmt: skip
+
+    def shown(name: str) -> tuple[bool, bool, bool]:
+        scene = Scenes(folders).get(scene_id(tmp_path / name))
+        return (
+            companions.depth_folder(scene, folders) is not None,
+            companions.depth_document(scene, folders) is not None,
+            companions.exposure_rows(scene, folders) is not None,
+        )
+
+    make("other")
+    assert shown("river") == (True,) * 3
+    assert shown("other") == (False,) * 3, "of the same grid and time"
+    make("river")
+    assert shown("river") == (False,) * 3, "made from the map that was replaced"
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ class FoundPasses:
 
     passes: tuple[Pass, ...]
     notes: tuple[str, ...] = ()
+    has_cloudy: bool = False
+    """True if passes were left out because of their clouds."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def search_config(config: SearchConfig, retries: RetryPolicy | None = None, area
         passes += found.passes
         notes += found.notes
         if not found.passes:
-            absent.append(_nearest_dates(source, collection, area, period, config.max_cloud / 100, retries))
+            nearest = _nearest_dates(source, collection, area, period, config.max_cloud / 100, retries)
+            absent.append(f"{nearest}; a larger `max_cloud` keeps cloudier passes" if found.has_cloudy else nearest)
     if not passes:
         raise DataError("; ".join([*absent, *notes, "set other dates with `date` or `dates`, or another `source`"]))
     return SearchResult(area, period, source, tuple(best_first(passes)), (*notes, *absent))
@@ -158,7 +161,7 @@ def find_passes(
             clear.append(overpass)
     if cloudy:
         notes.append(f"optical passes with more than {percent(max_cloud, 0)} cloud are left out: {_listed(cloudy)}")
-    return FoundPasses(tuple(clear), tuple(notes))
+    return FoundPasses(tuple(clear), tuple(notes), bool(cloudy))
 
 
 def _items(
@@ -203,7 +206,8 @@ def _nearest_dates(
 ) -> str:
     """Return a sentence on the passes nearest to a period in which there are none."""
     sensor = "radar" if collection.sensor == "sar" else "optical"
-    nothing = f"{source.name} has no {sensor} pass over {area.label} {_days(period)}"
+    wanted = f" with at most {percent(max_cloud, 0)} cloud" if sensor == "optical" and max_cloud < 1 else ""
+    nothing = f"{source.name} has no {sensor} pass{wanted} over {area.label} {_days(period)}"
     around = (period[0] - _NEARBY, period[1] + _NEARBY)
     found = find_passes(source, collection, area, around, max_cloud=max_cloud, retries=retries).passes
     in_order = sorted(found, key=lambda overpass: overpass.datetime)

@@ -20,7 +20,7 @@ from floodseg.errors import DataError
 from floodseg.products.folder import PRODUCTS, SUMMARY
 from floodseg.raster.access import file_on_disk, is_remote
 from floodseg.scene.session import Session
-from floodseg.system.files import write_text
+from floodseg.system.files import file_checksum, write_text
 
 _CHECKSUM_CACHE = ".inputs.json"
 _NOT_IN_CHECKSUM = ("threads", "allow_remote", *IMAGES, *LAYERS)
@@ -56,12 +56,6 @@ class Fingerprint:
     def entry(self) -> dict[str, Any]:
         """Return the entry ``content`` of ``summary.json``. The key ``recipe`` is the name in existing products."""
         return {"key": self.key, "recipe": self.settings, "model": self.model, "inputs": self.inputs}
-
-
-def file_checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def json_checksum(value: Any) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from floodseg.cluster.fingerprint import ModelIdentity, file_checksum, json_checksum
+from floodseg.cluster.fingerprint import ModelIdentity, json_checksum
 from floodseg.config.predict import MapConfig
 from floodseg.inference.predict import open_model_or_baseline
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
@@ -14,6 +14,7 @@ from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import exported_files, requested_files
 from floodseg.system.environment import versions
+from floodseg.system.files import file_checksum
 
 
 def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, MapConfig]:

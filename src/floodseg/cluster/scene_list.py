@@ -77,11 +77,11 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     except ConfigError as error:
         raise ConfigError(f"{location}: {error}") from error
     _check_files(location, config)
-    name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _file_stem((config.sar or config.optical)[0])
+    name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _default_id((config.sar or config.optical)[0])
     if not _ID.fullmatch(name):
         raise ConfigError(
             f"{location}: id '{name}' must begin with a letter or digit, and consist of at most 200 letters, digits "
-            "and . _ + -, because it names a folder"
+            "and . _ + -, because it names a folder; set such an id in the list"
         )
     return NamedScene(name, config)
 
@@ -147,5 +147,6 @@ def _absolute(name: str, folder: Path) -> str:
     return name if is_remote(name) or name.startswith("/") else os.path.normpath(folder / name)
 
 
-def _file_stem(name: str) -> str:
-    return Path(name.partition("?")[0]).stem
+def _default_id(file: str) -> str:
+    """Return the name of a file without its suffix, with _ for spaces and other letters that an id must not have."""
+    return re.sub(r"[^\w.+-]+", "_", Path(file.partition("?")[0]).stem).lstrip(".+-")[:200]

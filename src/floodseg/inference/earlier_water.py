@@ -57,7 +57,13 @@ class EarlierWater(BitMaskFile):
     def __init__(self, scene: Scene, area: Window) -> None:
         super().__init__(area.height, area.width)
         self._scene, self._area = scene, area
-        self._valid = 0
+        self._covered = BitMaskFile(area.height, area.width)
+        self._valid = self._mapped = self._common = 0
+
+    def close(self) -> None:
+        """Close the files."""
+        super().close()
+        self._covered.close()
 
     def map(self, runtime: Runtime, mapping: MapConfig, thresholds: NDArray[np.float32], *, progress: bool) -> None:
         """Map the earlier image.
@@ -73,9 +79,10 @@ class EarlierWater(BitMaskFile):
         """
 
         def store(strip: ProbabilityStrip) -> None:
-            self._valid += int(np.count_nonzero(strip.validity))
-            water = strip.probability >= thresholds[strip.validity]
-            self.write(strip.top, (strip.validity != 0) & water)
+            valid = strip.validity != 0
+            self._valid += int(np.count_nonzero(valid))
+            self._covered.write(strip.top, valid)
+            self.write(strip.top, valid & (strip.probability >= thresholds[strip.validity]))
 
         map_scene(self._scene, runtime, mapping, cropped(store, self._area), progress=progress)
         if not self._valid:
@@ -84,6 +91,11 @@ class EarlierWater(BitMaskFile):
                 "or leave the setting out"
             )
 
+    def count(self, top: int, mapped: NDArray[np.bool_]) -> None:
+        """Count the mapped pixels of rows (h, W) at row ``top``, and those of them that the earlier image covers."""
+        self._mapped += int(np.count_nonzero(mapped))
+        self._common += int(np.count_nonzero(mapped & self._covered.read(top, len(mapped))))
+
     @property
     def assumptions(self) -> list[str]:
         """Assumptions about the earlier image, one sentence each."""
@@ -91,9 +103,9 @@ class EarlierWater(BitMaskFile):
             *self._scene.assumptions,
             "water that is also in the radar image of `sar_before` counts as permanent water",
         ]
-        share = self._valid / (self._area.height * self._area.width)
-        if share < 1:
-            notes.append(f"{self._names}: covers {percent(share)} of the scene; water outside it counts as flood")
+        if self._common < self._mapped:
+            share = percent(self._common / self._mapped)
+            notes.append(f"{self._names}: covers {share} of the scene with data; water outside it counts as flood")
         return notes
 
     @property

@@ -40,6 +40,8 @@ class StripClassifier:
         self.outside += int((~layers.inside).sum())
         valid = product.classes != NODATA
         self.valid += int(valid.sum())
+        if self.earlier_water is not None:
+            self.earlier_water.count(strip.top, valid)
         self.decided += np.bincount(strip.validity[valid], minlength=4)
         self.optical += np.bincount(strip.optical[layers.inside], minlength=3)
         self.write(product)

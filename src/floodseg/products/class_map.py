@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.products.strips import CLASS_NAMES
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
+from floodseg.system.files import file_checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ def open_class_map(path: str) -> Iterator[ClassMap]:
         if source.count != 1:
             raise DataError(f"{path}: has {source.count} bands, but a map has one; give a file with one band")
         yield ClassMap(path, grid_of(source, path), source.tags(), source)
+
+
+def map_entry(path: str) -> dict[str, str | None]:
+    """Return name and SHA-256 of the file of a map, for products made from it; no checksum of a part of an archive."""
+    file = Path(path)
+    return {"file": file.name, "sha256": file_checksum(file) if file.is_file() else None}
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from floodseg.errors import DataError, FloodsegError
-from floodseg.products.folder import DEPTH_PRODUCTS, SUMMARY
+from floodseg.products.folder import CLASSES, DEPTH_PRODUCTS, SUMMARY
 from floodseg.server.errors import RequestError
 from floodseg.server.folders import Folders
+from floodseg.server.rasters import file_state
 from floodseg.server.scenes import MapFolder
+from floodseg.system.files import file_checksum
 
 _DEPTH = DEPTH_PRODUCTS[0]
 _EXPOSURE = "exposure.json"
@@ -20,12 +23,12 @@ _DEPTH_ENTRIES = ("area_km2", "volume_m3", "depth_m", "depth_classes")
 def depth_folder(scene: MapFolder, folders: Folders) -> Path | None:
     """Return the folder of the depth of a map; None without one.
 
-    It is the map's own (``floodseg predict --depth``), or the folder ``depth`` in it or beside it, of the same grid.
+    It is the map's own (``floodseg predict --depth``), or a folder ``depth`` in it or beside it, if made from this map.
     """
     if (scene.path / _DEPTH).is_file() and scene.summary.get("depth"):
         return scene.path
     for file, document in _readable(_depth_summaries(scene), folders):
-        if (file.parent / _DEPTH).is_file() and _is_of(scene, document):
+        if (file.parent / _DEPTH).is_file() and _is_of(scene, document, folders):
             return file.parent
     return None
 
@@ -42,7 +45,7 @@ def depth_document(scene: MapFolder, folders: Folders) -> dict[str, Any] | None:
 def exposure_rows(scene: MapFolder, folders: Folders) -> list[dict[str, Any]] | None:
     """Return the consequences of ``exposure.json`` in the map's folder or beside it; None without one."""
     for _, document in _readable(_exposures(scene), folders):
-        if isinstance(document, dict) and _is_of(scene, document.get("map")):
+        if _is_of(scene, document, folders):
             rows = document.get("consequences")
             return rows if isinstance(rows, list) else None
     return None
@@ -79,10 +82,20 @@ def _readable(files: list[Path], folders: Folders) -> Iterator[tuple[Path, Any]]
         yield file, document
 
 
-def _is_of(scene: MapFolder, document: Any) -> bool:
-    """Return True if grid and time of a document are those of the map."""
-    return (
-        isinstance(document, dict)
-        and document.get("grid") == scene.summary["grid"]
-        and document.get("datetime") == scene.summary.get("datetime")
-    )
+def _is_of(scene: MapFolder, document: Any, folders: Folders) -> bool:
+    """Return True if a document has the checksum of the map as that of the map from which it was made."""
+    recorded = document.get("map") if isinstance(document, dict) else None
+    checksum = recorded.get("sha256") if isinstance(recorded, dict) else None
+    if checksum is None:
+        return False
+    try:
+        file = folders.checked(str(scene.path / CLASSES))
+        return bool(checksum == _checksum(file, *file_state(str(file))))
+    except (FloodsegError, OSError):
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _checksum(file: Path, changed: int, size: int) -> str:
+    """Return the checksum of a file; ``changed`` and ``size`` are those of its last change."""
+    return file_checksum(file)

@@ -27,7 +27,8 @@ KINDS: tuple[JobKind, ...] = ("predict", "map")
 _SETTINGS: dict[JobKind, tuple[str, ...]] = {
     "predict": (
         "sar", "optical", "sar_before", "permanent_water", "permanent_water_threshold", "cloud_mask", "aoi", "exclude",
-        "dem", "max_slope", "depth", "sar_units", "optical_offset", "datetime", "threshold", "min_area", "tta",
+        "dem", "max_slope", "depth", "dem_kind", "vertical_datum", "sar_units", "optical_offset", "datetime",
+        "threshold", "min_area", "tta",
     ),
     "map": (
         "place", "radius", "date", "window", "sensors", "max_cloud", "before", "days_apart", "source",
@@ -38,7 +39,7 @@ _SETTINGS: dict[JobKind, tuple[str, ...]] = {
 _FILES = ("sar", "optical", "sar_before", "permanent_water", "cloud_mask", "aoi", "exclude", "dem", "source")
 _WORDS = {"sar": "radar image", "sar_before": "radar image from before", "sar_units": "radar units",
           "optical": "optical image", "aoi": "area of interest", "dem": "elevation raster",
-          "tta": "test-time augmentation"}  # fmt: skip
+          "dem_kind": "kind of elevation raster", "tta": "test-time augmentation"}  # fmt: skip
 """Titles of settings whose names are abbreviations."""
 _FLAG = re.compile(r"--[a-z][a-z-]*")
 _MAX_NAME_BYTES = 200

@@ -1,6 +1,7 @@
 """Atomic file writes and folder locks."""
 
 import errno
+import hashlib
 import os
 import secrets
 import sys
@@ -77,6 +78,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

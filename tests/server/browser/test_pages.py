@@ -129,6 +129,23 @@ def test_jobs_wait_in_a_queue_and_are_cancelled(app: AppPage, demo: Path) -> Non
     assert [path for name in ("first", "second") for path in (demo / name).glob("[!.]*")] == []
 
 
+def test_jobs_of_another_tab_appear_in_the_open_list(app: AppPage, demo: Path) -> None:
+    app.open()
+
+    def start_elsewhere(name: str) -> None:
+        form = {"kind": "predict", "name": name, "settings": {"sar": [str(demo / "scene/sar.tif")], "model": "otsu"}}
+        assert app.page.request.post(f"{app.address}api/jobs", data=form).ok
+
+    start_elsewhere("elsewhere")
+    app.page.get_by_role("link", name="Jobs").click()
+    app.page.get_by_role("heading", name="elsewhere", exact=True).wait_for()
+    app.wait_until(lambda: app.page.locator("#active-jobs").is_hidden())
+    start_elsewhere("later")
+    row = app.page.locator(".jobs > li", has=app.page.get_by_role("heading", name="later", exact=True))
+    row.wait_for()
+    app.wait_until(lambda: row.locator(".state").inner_text() == "finished")
+
+
 @pytest.mark.parametrize("fragment", ["", "page=new", "page=jobs", "scene"])
 def test_narrow_screen_has_no_horizontal_scrolling(app: AppPage, fragment: str) -> None:
     app.page.set_viewport_size({"width": 360, "height": 740})

@@ -24,7 +24,7 @@ from floodseg.config.flat import from_flat
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import RunFolderError
 from floodseg.messages import redacted
-from floodseg.products.class_map import ClassMap, open_class_map
+from floodseg.products.class_map import ClassMap, map_entry, open_class_map
 from floodseg.products.folder import ITEM, SUMMARY, check_unfinished, product_folder
 from floodseg.products.summary import versions
 from floodseg.products.writer import disk_errors
@@ -104,6 +104,7 @@ def _write(
     class_map: ClassMap, config: DepthConfig, folder: Path, started: float, *, show_progress: bool
 ) -> dict[str, Any]:
     """Write all products into a folder, and return the content of ``summary.json``."""
+    source = map_entry(class_map.path)
     acquisition = acquisition_of(SceneConfig(sar=(class_map.path,), datetime=config.datetime))
     run = DepthRun(config.dem, config, config.thread_count, config.allow_remote, show_progress)
     result = write_depth(class_map, folder, run, acquisition)
@@ -118,6 +119,7 @@ def _write(
     grid, options = class_map.grid, {entry.name for entry in fields(DepthOptions)}
     summary = {
         **result.entries,
+        "map": source,
         "datetime": acquisition.time.isoformat().replace("+00:00", "Z") if acquisition else None,
         "inputs": {"flood": [redacted(class_map.path)], "dem": [redacted(config.dem)]},
         "assumptions": [redacted(sentence) for sentence in notes],

@@ -5,7 +5,6 @@ Each entry has the quantity, its unit, the total in the area and the affected pa
 
 from collections.abc import Mapping
 from datetime import datetime, time
-from pathlib import PurePath
 from typing import Any
 
 from floodseg.analysis.exposure import sources
@@ -39,7 +38,7 @@ def document(run: Run, seconds: float) -> dict[str, Any]:
     grid = run.observed.grid
     return {
         "map": {
-            "file": PurePath(run.flood).name, "datetime": acquired, "licence": run.map_tags.get("TIFFTAG_COPYRIGHT"),
+            **run.map_entry, "datetime": acquired, "licence": run.map_tags.get("TIFFTAG_COPYRIGHT"),
             "grid": {
                 "crs": grid.crs, "transform": list(grid.transform), "height": grid.height, "width": grid.width,
             },

@@ -30,6 +30,7 @@ from floodseg.config.flat import from_flat
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.footprints import PixelAreas, measure_pixel_areas
+from floodseg.products.class_map import map_entry
 from floodseg.products.folder import product_folder
 from floodseg.raster.access import is_remote
 from floodseg.scene.acquisition import acquisition_of
@@ -102,9 +103,9 @@ def exposure_config(
                 f"{flood}: its pixels have no place on the Earth; assign its coordinate system (rio edit-info --crs "
                 "EPSG:CODE FILE)"
             )
-        zones = _zones(config, observed)
+        source, zones = map_entry(flood), _zones(config, observed)
         results = _measured(config, observed, zones, areas, show_progress)
-        run = Run(flood, config, observed, zones, results, layer_sources(config), acquisition)
+        run = Run(source, config, observed, zones, results, layer_sources(config), acquisition)
         document = write_products(folder.staging, run, started)
         folder.publish()
     return Exposure(config.out_dir, zones.names, run.items, document)

@@ -16,7 +16,8 @@ from floodseg.scene.acquisition import Acquisition
 class Run:
     """Inputs and results of a run."""
 
-    flood: str
+    map_entry: Mapping[str, str | None]
+    """Name and checksum of the map."""
     config: ExposureConfig
     observed: ObservedMap
     zones: Zones

@@ -10,6 +10,7 @@ import { sceneList } from "./scenes.js";
 import { SceneView } from "./sceneview.js";
 import { hashOf, readHash } from "./state.js";
 
+const JOBS_POLL_MS = 5000;
 const TITLES = { maps: "Finished maps", new: "New map", jobs: "Jobs" };
 const panel = document.getElementById("panel");
 const information = getJson("api/info");
@@ -36,7 +37,7 @@ async function route() {
   markPage(state.page);
   if (state.scene) await openScene(state);
   else if (state.page === "new") panel.replaceChildren(...newMapPanel(await information, onStart));
-  else if (state.page === "jobs") panel.replaceChildren(...jobPanel.content);
+  else if (state.page === "jobs") showJobs();
   else await showList();
   if (!state.scene) name(TITLES[state.page] ?? TITLES.maps);
   panel.scrollTop = 0;
@@ -69,6 +70,11 @@ async function showList() {
   if (!bounds.length) return;
   const outer = (axis, pick) => pick(...bounds.map((box) => box[axis]));
   view.fit([outer(0, Math.min), outer(1, Math.min), outer(2, Math.max), outer(3, Math.max)], { maxZoom: 5 });
+}
+
+function showJobs() {
+  panel.replaceChildren(...jobPanel.content);
+  watch.refresh().catch(showError);
 }
 
 async function openScene(state) {
@@ -106,6 +112,8 @@ view.onPick(guarded(async ({ lngLat, point }) => {
   if (id) location.hash = hashOf({ scene: id });
 }));
 document.querySelector("#error button").addEventListener("click", clearError);
+// another tab or program can start jobs; a server that has ended is reported where something is asked of it
+setInterval(() => jobPanel.list.isConnected && watch.refresh().catch(() => {}), JOBS_POLL_MS);
 window.addEventListener("hashchange", () => route().catch(failed));
 
 /** A map that cannot be opened: its error, and the list of the others. */

@@ -20,8 +20,9 @@ export class JobWatch {
 
   /** Ask for all jobs, and follow the first active one. */
   async refresh() {
+    const { jobs } = await getJson("api/jobs");
     const before = new Map(this.jobs.map((job) => [job.id, job.state]));
-    this.jobs = (await getJson("api/jobs")).jobs;
+    this.jobs = jobs;
     for (const job of this.jobs) {
       if (ACTIVE.includes(before.get(job.id)) && !ACTIVE.includes(job.state)) this.#ended(job);
     }
@@ -30,12 +31,14 @@ export class JobWatch {
   }
 
   #follow() {
-    this.#events?.close();
-    clearTimeout(this.#timer);
     const active = this.jobs.filter(({ state }) => ACTIVE.includes(state));
     const job = active.find(({ state }) => state === "running") ?? active[0];
+    const address = job && new URL(`api/jobs/${job.id}/events`, document.baseURI).href;
+    if (address && this.#events?.url === address && this.#events.readyState !== EventSource.CLOSED) return;
+    this.#events?.close();
+    clearTimeout(this.#timer);
     if (!job) return;
-    const events = new EventSource(`api/jobs/${job.id}/events`);
+    const events = new EventSource(address);
     this.#events = events;
     events.onmessage = ({ data }) => this.#news(JSON.parse(data));
     // proxies can hold back events, and the stream ends with the job: ask instead
