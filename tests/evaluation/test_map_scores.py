@@ -264,17 +264,6 @@ def test_png_label_needs_a_place(tmp_path: Path) -> None:
     assert evaluate_map(flood, mask).scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
 
 
-def test_map_of_0_and_255_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_label(tmp_path / "label.tif", LABEL)
-    evaluate_map(write_map(tmp_path / "map255.tif", np.where(MAP == 1, 255, 0)), tmp_path / "label.tif")
-    (warning,) = caplog.messages
-    assert "map255.tif: marks no pixel as water (code 1)" in warning
-    assert "recode it to 1" in warning
-    caplog.clear()
-    evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif")
-    assert not caplog.messages
-
-
 def run(*arguments: object) -> Any:
     with pytest.raises(SystemExit) as stop:
         cli.main([str(argument) for argument in arguments])

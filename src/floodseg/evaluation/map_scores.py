@@ -1,6 +1,5 @@
 """Scores of a map against a reference: a label raster, or polygons of a rapid-mapping product."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,9 @@ from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import PixelMap
 from floodseg.products.class_map import grid_of, open_class_map, open_local_raster, raster_window
-from floodseg.products.strips import FLOOD, LAND, NODATA, PERMANENT_WATER
+from floodseg.products.strips import FLOOD, LAND, PERMANENT_WATER
 from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
 from floodseg.scene.layers.layers import is_raster
-
-_LOG = logging.getLogger(__name__)
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """Suffixes of rasters: maps and label rasters."""
@@ -92,8 +89,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             polygons.
 
     Raises:
-        DataError: a file cannot be read, has other codes, several bands or no coordinate system, the label raster
-            stores 255 without any 1, or the files do not overlap.
+        DataError: a file cannot be read, has other codes, several bands or no coordinate system, 255 may be water in
+            it, or the files do not overlap.
     """
     path, reference = str(path), str(reference)
     polygons = not (Path(reference).suffix.lower() in RASTER_SUFFIXES or is_raster(reference, "reference"))
@@ -104,8 +101,7 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
         read_label = stack.enter_context(open_reference(reference, grid))
         scores: dict[WaterClasses, Counts] = {"all water": Counts(), "flood": Counts()}
         map_pixels = permanent_pixels = 0
-        ignored = {path: False, reference: False}
-        water = {path: False, reference: False}
+        ignored = water = False
         for window in _strips(grid):
             classes = flood_map.read(window)
             label = read_label(window)
@@ -115,21 +111,14 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             scores["flood"] += count(classes == FLOOD, label, counted & ~permanent_water)
             map_pixels += int(np.count_nonzero(counted))
             permanent_pixels += int(np.count_nonzero(permanent_water))
-            for name, codes in ((path, classes), (reference, label)):
-                ignored[name] |= bool((codes == NODATA).any())
-                water[name] |= bool(((codes == FLOOD) | (codes == PERMANENT_WATER)).any())
-    if ignored[reference] and not water[reference] and not polygons:
+            ignored |= bool((label == IGNORE).any())
+            water |= bool((label == WATER).any())
+    if ignored and not water and not polygons:
         _check_coding(reference)
     if not scores["all water"].n:
         raise DataError(
             f"{reference}: labels no pixel that is land or water in the map {path}; give a reference of the same "
             "place, and check the coordinate systems of both"
-        )
-    if ignored[path] and not water[path]:
-        _LOG.warning(
-            "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
-            "water in this file, recode it to 1",
-            path,
         )
     return MapEvaluation(path, reference, "polygons" if polygons else "raster", scores, map_pixels, permanent_pixels)
 

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from floodseg.analysis.series.dated_map import OPTICAL, UNKNOWN, DatedMap, read_dated_map
 from floodseg.analysis.series.dates import series_dates
-from floodseg.analysis.series.map_list import ListedMap
+from floodseg.analysis.series.history import PixelHistory
+from floodseg.analysis.series.layers import layer_values
+from floodseg.analysis.series.map_list import ListedMap, list_maps
 from floodseg.config.series import SeriesConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
@@ -68,6 +71,9 @@ def test_a_map_without_a_date_or_with_a_bad_one_is_refused(tmp_path: Path) -> No
         read_dated_map(ListedMap(path))
     with pytest.raises(DataError, match=r"the time 'May' of the list of maps is not ISO 8601; write a time such as"):
         read_dated_map(ListedMap(path, "May"))
+    (tmp_path / "list.csv").write_text(f"map,datetime\n\n{path},May\n", "utf-8")
+    with pytest.raises(DataError, match=r"the time 'May' of the list of maps .*list\.csv, line 3 is not ISO 8601"):
+        read_dated_map(*list_maps(tmp_path / "list.csv"))
     path.with_name("item.json").write_text("{", "utf-8")
     with pytest.raises(DataError, match=r"item.json: cannot be read as a STAC item .*; map the scene again"):
         read_dated_map(ListedMap(path))
@@ -82,6 +88,25 @@ def test_slices_of_a_pass_are_one_date_and_passes_of_one_day_are_two() -> None:
     assert [each.time for each in dates] == [NOON, NOON + timedelta(hours=12), NOON + timedelta(hours=24)]
     assert [each.day for each in dates] == [19_362, 19_363, 19_363]
     assert dates[1].exact_days - dates[0].exact_days == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("first", "wrong"), [("1880-04-14", "1880-04-13"), ("2059-09-18", "2059-09-19")])
+def test_a_date_that_the_rasters_cannot_hold_is_refused(first: str, wrong: str) -> None:
+    def at(day: str) -> DatedMap:
+        time = datetime.fromisoformat(f"{day}T23:59:59+00:00")
+        return DatedMap("a.tif", GRID, Acquisition(time, "list of maps l.csv, line 2"), UNKNOWN, (1, 1))
+
+    dates = series_dates([dated(0), at(first)], SeriesConfig())
+    history = PixelHistory((1, 1), by_month=False)
+    for index in range(2):
+        history.add(index, 1, np.ones((1, 1), np.uint8))
+    values = layer_values(history, dates)
+    assert [values["first_wet"].item(), values["last_wet"].item()] == [each.day for each in dates]
+    message = (
+        rf"a\.tif: its date {wrong} \(list of maps l\.csv, line 2\) is not from 1880-04-14 to 2059-09-18, .*; corr"
+    )
+    with pytest.raises(DataError, match=message):
+        series_dates([dated(0), at(wrong)], SeriesConfig())
 
 
 def test_a_slow_pass_does_not_grow_without_end() -> None:

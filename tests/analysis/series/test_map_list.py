@@ -35,6 +35,14 @@ def test_a_list_names_maps_beside_it_with_time_and_orbit(tmp_path: Path) -> None
     assert (second.path, second.datetime, second.orbit) == (Path("/b.tif"), None, None)
 
 
+def test_a_list_of_semicolons_is_read_without_its_empty_lines(tmp_path: Path) -> None:
+    (tmp_path / "maps.csv").write_text("map;datetime;orbit\na,1.tif;2024-01-02;\n;;\nb.tif;;optical\n", "utf-8-sig")
+    first, second = list_maps(tmp_path / "maps.csv")
+    assert (first.path.name, first.datetime, first.orbit) == ("a,1.tif", "2024-01-02", None)
+    assert (second.path.name, second.datetime, second.orbit) == ("b.tif", None, "optical")
+    assert second.source == f"list of maps {tmp_path / 'maps.csv'}, line 4"
+
+
 def test_paths_are_taken_as_they_are() -> None:
     assert [each.path for each in list_maps(["a.tif", Path("b.tif")])] == [Path("a.tif"), Path("b.tif")]
 
@@ -44,6 +52,7 @@ def test_paths_are_taken_as_they_are() -> None:
     [
         ("file,datetime\na.tif,\n", r"has the columns file, datetime; name them in the first line: map"),
         ("map,map\na.tif,b.tif\n", r"has the columns map, map; name them"),
+        ("map\tdatetime\n", r"once each, separated by commas or semicolons"),
         ("", r"has the columns of an empty file; name them"),
         ("map,datetime\na.tif\n", r"maps.csv, line 2: must have a map, and a cell for each column; correct"),
         ("map\na.tif,b\n", r"maps.csv, line 2: must have a map"),

@@ -233,6 +233,29 @@ def test_notes_name_joined_orbits_resampled_maps_and_unknown_times(tmp_path: Pat
     ]
 
 
+def test_a_note_names_the_days_whose_maps_overlap(tmp_path: Path) -> None:
+    def notes(days: list[str], shift: float, hour: str = "") -> list[str]:
+        folder = tmp_path / f"{len(days)}-{shift}{hour}"
+        for day in days:
+            for name, left in (("a", 0.0), ("b", shift)):
+                write_map(folder / f"{name}_{day}{hour}.tif", np.zeros((4, 4)), origin=(500_000 + left, 5_000_000))
+        series = floodseg.flood_series(folder, out_dir=folder / "series")
+        return [each for each in series.summary["assumptions"] if "overlap" in each]
+
+    two = ["20240301", "20240302"]
+    assert notes(two, 30) == [
+        "4 maps form 2 dates; the maps of 2024-03-01, 2024-03-02, of which only the day is known, overlap; where they "
+        "do, the last clear one in the order of their names counts; times more than an hour apart (a CSV list of the "
+        "maps with a column datetime) make them dates of their own"
+    ]
+    assert (
+        "the maps of 2024-03-01, 2024-03-02, 2024-03-03 and of 1 more dates"
+        in notes([*two, "20240303", "20240304"], 0)[0]
+    )
+    assert not notes(two, 40), "tiles side by side"
+    assert not notes(two, 0, "T053000"), "maps of one pass"
+
+
 def test_the_spread_of_the_times_of_day_is_taken_around_midnight() -> None:
     def at(*clock: int) -> datetime:
         return datetime(2023, 1, 1, *clock, tzinfo=UTC)

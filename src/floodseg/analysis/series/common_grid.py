@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -45,6 +46,15 @@ def common_grid(maps: Sequence[DatedMap]) -> GeoGrid:
 def other_grids(maps: Iterable[DatedMap], grid: GeoGrid) -> list[str]:
     """Return the paths of the maps whose pixels are not those of ``grid``; they are resampled."""
     return [each.path for each in maps if PixelMap(grid, each.grid).shift is None]
+
+
+def any_overlap(maps: Iterable[DatedMap], grid: GeoGrid) -> bool:
+    """Return True if the extents of two of the maps share pixels of ``grid``."""
+    extents = [_extent(each.grid, grid, each) for each in maps]
+    return any(
+        max(left) < min(right) and max(top) < min(bottom)
+        for left, top, right, bottom in (zip(*pair, strict=True) for pair in combinations(extents, 2))
+    )
 
 
 def _base(maps: Sequence[DatedMap]) -> GeoGrid:

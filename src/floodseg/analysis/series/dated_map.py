@@ -91,7 +91,7 @@ def _item_properties(path: Path) -> dict[str, Any]:
 def _acquired(listed: ListedMap, properties: dict[str, Any]) -> Acquisition:
     path = listed.path
     in_item = properties.get("datetime") or properties.get("start_datetime")
-    for text, source in ((listed.datetime, "list of maps"), (in_item, f"{path.with_name(ITEM)}")):
+    for text, source in ((listed.datetime, listed.source), (in_item, f"{path.with_name(ITEM)}")):
         if text is not None:
             return _parsed(path, str(text), source)
     found = acquisition_of(SceneConfig(sar=(str(path),)))

@@ -15,6 +15,9 @@ LONGEST_PASS = timedelta(hours=1)
 """Longest time from the first to the last map of one pass: slices of a radar pass and tiles of an optical one."""
 MOST_DATES = 65_534
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_TIME = datetime(1880, 4, 14, tzinfo=UTC)
+_END_TIME = datetime(2059, 9, 19, tzinfo=UTC)
+"""Limits of the rasters of dates: 32,767 days before and after 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ def series_dates(maps: Sequence[DatedMap], config: SeriesConfig) -> list[SeriesD
 
     Raises:
         ConfigError: the maps are of several orbits and ``orbit`` is not set, or no map has the orbit.
-        DataError: no map is in the period, or there are fewer than two dates.
+        DataError: no map is in the period, a date cannot be stored, or there are fewer than two dates.
     """
     chosen = _of_orbit(_in_period(maps, config), config.orbit)
+    _check_times(chosen)
     dates: list[list[DatedMap]] = []
     latest: dict[str, list[DatedMap]] = {}
     for each in sorted(chosen, key=lambda one: (one.acquired.time, one.path)):
@@ -68,6 +72,15 @@ def series_dates(maps: Sequence[DatedMap], config: SeriesConfig) -> list[SeriesD
             "several dates"
         )
     return [SeriesDate(tuple(each)) for each in dates]
+
+
+def _check_times(maps: Sequence[DatedMap]) -> None:
+    for each in maps:
+        if not _FIRST_TIME <= each.acquired.time < _END_TIME:
+            raise DataError(
+                f"{each.path}: its date {each.acquired.time:%Y-%m-%d} ({each.acquired.source}) is not from 1880-04-14 "
+                "to 2059-09-18, which a series can store; correct the date, or leave the map out"
+            )
 
 
 def _in_period(maps: Sequence[DatedMap], config: SeriesConfig) -> list[DatedMap]:

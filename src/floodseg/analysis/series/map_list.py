@@ -22,6 +22,8 @@ class ListedMap:
     datetime: str | None = None
     """Acquisition time in ISO 8601; None if the list does not hold it."""
     orbit: str | None = None
+    source: str = "list of maps"
+    """Name and line of the list, for messages."""
 
 
 def list_maps(maps: Path | str | Sequence[Path | str]) -> list[ListedMap]:
@@ -65,14 +67,17 @@ def _maps_in_folder(folder: Path) -> list[Path]:
 def _read_list(path: Path) -> list[ListedMap]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True, strict=True)
-            names = [name.strip().lower() for name in reader.fieldnames or []]
+            first_line = stream.readline()
+            stream.seek(0)
+            # some spreadsheets write semicolons; floodseg predict-many reads its list in the same way
+            delimiter = ";" if ";" in first_line and "," not in first_line else ","
+            reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
+            names = [name.strip().lower() for name in next(reader, [])]
             _check_columns(path, names)
-            reader.fieldnames = names
-            rows = [(reader.line_num, row) for row in reader]
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a CSV file in UTF-8 ({error}); save it as CSV in UTF-8") from error
-    return [_listed(path, line, row) for line, row in rows]
+    return [_listed(path, line, names, row) for line, row in rows]
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -80,12 +85,13 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
     if unknown or "map" not in names or len(set(names)) < len(names):
         raise DataError(
             f"{path}: has the columns {', '.join(names) or 'of an empty file'}; name them in the first line: map, and "
-            "if needed datetime and orbit, once each"
+            "if needed datetime and orbit, once each, separated by commas or semicolons"
         )
 
 
-def _listed(path: Path, line: int, row: dict[str, str | None]) -> ListedMap:
-    if None in row or None in row.values() or not (row["map"] or "").strip():
+def _listed(path: Path, line: int, names: Sequence[str], row: Sequence[str]) -> ListedMap:
+    cells = {name: value.strip() or None for name, value in zip(names, row, strict=False)}
+    if len(row) != len(names) or cells["map"] is None:
         raise DataError(f"{path}, line {line}: must have a map, and a cell for each column; correct the line")
-    cells = {name: (value or "").strip() or None for name, value in row.items()}
-    return ListedMap(path.parent / str(cells["map"]), cells.get("datetime"), cells.get("orbit"))
+    source = f"list of maps {path}, line {line}"
+    return ListedMap(path.parent / cells["map"], cells.get("datetime"), cells.get("orbit"), source)

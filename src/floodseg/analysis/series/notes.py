@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 
 import numpy as np
 
-from floodseg.analysis.series.common_grid import other_grids
+from floodseg.analysis.series.common_grid import any_overlap, other_grids
 from floodseg.analysis.series.dated_map import UNKNOWN, DatedMap
 from floodseg.analysis.series.dates import SeriesDate
 from floodseg.analysis.series.layers import months_without_dates
@@ -13,6 +13,7 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.messages import percent
 
 _DAY_SECONDS = 86_400
+_MOST_LISTED = 3
 _LONGEST_SPREAD = timedelta(minutes=10)
 """Longest time between the times of day at which one orbit passes over an area."""
 
@@ -30,6 +31,20 @@ def series_notes(dates: Sequence[SeriesDate], grid: GeoGrid) -> list[str]:
         notes.append(
             f"the time of day of {days} of {len(dates)} dates is unknown (midnight), so durations may be off by up to "
             "a day"
+        )
+    overlapping = [
+        f"{date.time:%Y-%m-%d}"
+        for date in dates
+        if any_overlap((each for each in date.maps if each.acquired.time.time() == time()), grid)
+    ]
+    if overlapping:
+        listed = ", ".join(overlapping[:_MOST_LISTED])
+        if len(overlapping) > _MOST_LISTED:
+            listed += f" and of {len(overlapping) - _MOST_LISTED} more dates"
+        notes.append(
+            f"{len(maps)} maps form {len(dates)} dates; the maps of {listed}, of which only the day is known, overlap; "
+            "where they do, the last clear one in the order of their names counts; times more than an hour apart (a "
+            "CSV list of the maps with a column datetime) make them dates of their own"
         )
     missing = months_without_dates(dates)
     if missing:

@@ -68,7 +68,7 @@ class _WarpedMap:
         if self._opened is None:
             if file_state(Path(self._dated.path)) != self._dated.state:
                 raise DataError(f"{self._dated.path}: changed during the run; run the same command again")
-            self._opened = self._stack.enter_context(open_class_map(self._dated.path))
+            self._opened = self._stack.enter_context(open_class_map(self._dated.path, check=False))
         grid = self._opened.grid
         codes = grid.flip(self._opened.read(grid.flip_window(window)))
         missing = codes == NODATA
