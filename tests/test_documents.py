@@ -123,7 +123,7 @@ def test_commands_that_remake_a_shipped_model_are_valid(
 ) -> None:
     monkeypatch.chdir(ROOT)
     data = [f"{variable}={tmp_path}" for variable in ("SEN1FLOODS11", "OPTICAL", "RUNS")]
-    make = ["make", "--dry-run", "-f", "tools/release/weights.mk", name, *data]
+    make = ["make", "--dry-run", "--no-print-directory", "-f", "tools/release/weights.mk", name, *data]
     printed = subprocess.run(make, check=True, capture_output=True, text=True).stdout
     commands = [words(line) for line in printed.replace("\\\n", "").splitlines()]
     for program, *arguments in commands:
