@@ -13,7 +13,6 @@ from rasterio.transform import Affine
 
 import floodseg
 from floodseg.models.checkpoint.zoo import WEIGHTS
-from floodseg.scene.clouds.csmask import csmask_is_installed
 
 _PAIRS = Path(os.environ.get("FLOODSEG_DATA") or "no data root") / "optical/pairs"
 _PLACE = "282D_485L_3_3"
@@ -59,7 +58,6 @@ def test_maps_of_both_levels_and_pixel_sizes_agree(model: str, tmp_path: Path) -
 @pytest.mark.slow
 @needs_pairs
 @needs_s2
-@pytest.mark.skipif(not csmask_is_installed(), reason="the extra clouds is not installed")
 def test_clouds_of_an_area_are_those_of_the_scene(tmp_path: Path) -> None:
     """Csmask searches the surroundings of an area. Without them it finds a fifth of the clouds here (bright sand)."""
     image, first_column = _PAIRS / f"{_PLACE}_S2L2A.tif", 120

@@ -62,7 +62,9 @@ def test_values_of_neither_kind_are_refused(values: list[float]) -> None:
 
 @pytest.mark.parametrize("values", [[0, 2], [2], [0, 1, 2], [0, 1, 3], [0, 1, 2, 3]])
 def test_classes_up_to_3_are_refused(values: list[float]) -> None:
-    with pytest.raises(DataError, match=r"; if all values but 0 hide .*\(> \(read 1\) 0\).*; if it is an SCL, make"):
+    with pytest.raises(
+        DataError, match=r"; if all values other than 0 hide .*\(> \(read 1\) 0\).*; if it is an SCL, make"
+    ):
         mask_kind(MaskSource("a.tif"), [np.array(values)])
 
 
@@ -76,7 +78,7 @@ def test_classes_of_a_cloud_mask_are_refused_and_used_once_the_advice_is_followe
     write_optical(tmp_path / "s2.tif")
     classes = (np.arange(48 * 40).reshape(48, 40) % (highest + 1)).astype(np.uint8)
     path = write_raster(tmp_path / "label.tif", classes[None], nodata=nodata)
-    with pytest.raises(DataError, match="if all values but 0 hide the ground, make a mask of it") as caught:
+    with pytest.raises(DataError, match="if all values other than 0 hide the ground, make a mask of it") as caught:
         open_masked(tmp_path, path)
     assert highest < 4 or "label.tif: is read as an SCL, but is 0, no data in an SCL, at " in str(caught.value)
     own, scl = str(caught.value).split("; if it is an SCL, ")

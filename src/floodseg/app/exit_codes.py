@@ -47,7 +47,7 @@ def run_and_exit(command: Callable[[], Any]) -> None:
             with terminate_on_signals():
                 _configure_logging()
                 command()
-                print(end="", flush=True)
+                print(end="", flush=True)  # at the end of Python, an error would have a traceback
         except CycloptsError as error:
             if isinstance(error, UnusedCliTokensError):
                 raise ConfigError(f"unexpected argument {' '.join(error.unused_tokens or ())}; leave it out") from error

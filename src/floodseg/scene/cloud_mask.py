@@ -99,7 +99,7 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
     if _may_be_clear_fmask(found):
         raise DataError(
             f"{source.file}: holds no values except 0 and {max(found):g}, and may be a mask, or Fmask of HLS without "
-            f"clouds; if all values but 0 hide the ground, {source.new_mask('>', 0)}; "
+            f"clouds; if all values other than 0 hide the ground, {source.new_mask('>', 0)}; "
             f"{_advice_on_bits(source, max(found))}"
         )
     raise DataError(
@@ -120,16 +120,15 @@ def _kind_of(values: set[float]) -> MaskKind | None:
 
 
 def _may_be_clear_fmask(values: set[float]) -> bool:
-    """Return True if the only value but 0 has only bits of Fmask that hide no ground."""
+    """Return True if the only value other than 0 has only bits of Fmask that hide no ground."""
     others = values - {0.0}
     return len(others) == 1 and others.issubset(_CLEAR_FMASK_VALUES)
 
 
 def _advice_on_classes(source: MaskSource) -> str:
     """Return the advice on small whole numbers, which may be classes of two kinds."""
-    return (
-        f"if all values but 0 hide the ground, {source.new_mask('>', 0)}; if it is an SCL, {source.mask_of_classes()}"
-    )
+    mask, classes = source.new_mask(">", 0), source.mask_of_classes()
+    return f"if all values other than 0 hide the ground, {mask}; if it is an SCL, {classes}"
 
 
 def _advice_on_numbers(source: MaskSource, found: set[float]) -> str:

@@ -38,7 +38,7 @@ from floodseg.scene.session import OpenRaster, Session
 _NOT_IN_HLS_L30 = frozenset({"B08", "B8A", "B12"})
 """Numbers that no band of HLS L30 has."""
 _SAME_SIZE = 0.99
-"""Smallest ratio of the areas of two pixels that may be equal but for rounding."""
+"""Smallest ratio of the areas of two pixels of equal size; it allows for rounding."""
 _SAME_AREA = 0.5
 """Smallest share of the extent of a file that finer files of the same area cover."""
 

@@ -126,6 +126,7 @@ def read_zones(regions: Features, name_column: str | None, grid: GeoGrid) -> Zon
     found: list[Any] = []
     shares: dict[int, float] = {}
     ids, values, usable = regions.listing(column)
+    place_of = {feature: place for place, feature in enumerate(ids.tolist())}
     for chunk in regions.chunks(grid):
         whole = areal(chunk.shapes)
         near_map = _near_map(whole, regions.layer, grid)
@@ -136,7 +137,7 @@ def read_zones(regions: Features, name_column: str | None, grid: GeoGrid) -> Zon
         found.extend(placed[on_map])
         share = _area(near_map[on_map], regions.layer) / _area(whole[on_map], regions.layer)
         share *= shapely.area(placed[on_map]) / shapely.area(near[on_map])
-        places = [int(np.flatnonzero(ids == each)[0]) for each in chunk.ids[on_map]]
+        places = [place_of[feature] for feature in chunk.ids[on_map].tolist()]
         shares |= zip(places, np.minimum(share, 1.0).tolist(), strict=True)
     if not found:
         raise no_overlap(regions.layer.label)
